@@ -1,0 +1,282 @@
+"""Metric, limit, verdict: what is measured, in which direction it is held, and what comes of it.
+
+>>> agreement = Measurement("top1_agreement", 0.97, samples=100, interval=(0.91, 0.99), bound=0.92)
+>>> judge(agreement, limit=0.95).verdict
+<Verdict.PROVISIONAL: 'PROVISIONAL'>
+>>> judge(agreement, limit=0.90).verdict, judge(agreement, limit=0.98).verdict
+(<Verdict.PASS: 'PASS'>, <Verdict.FAIL: 'FAIL'>)
+>>> round(judge(agreement, limit=0.98).margin, 3)
+-0.01
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal
+
+Direction = Literal["at_least", "at_most"]
+TASKS = ("classification", "binary", "regression")
+CLASSES = frozenset({"classification", "binary"})
+
+
+class Verdict(StrEnum):
+    """What a check or a case comes to. The order of definition is from worst to best."""
+
+    FAIL = "FAIL"
+    UNMEASURED = "UNMEASURED"
+    PROVISIONAL = "PROVISIONAL"
+    PASS = "PASS"  # noqa: S105 - a verdict, not a password
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict | None:
+    """The worst of several verdicts; None of none.
+
+    >>> worst([Verdict.PASS, Verdict.UNMEASURED]).value
+    'UNMEASURED'
+    """
+    order = list(Verdict)
+    return min(verdicts, key=order.index, default=None)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A quantity with a fixed direction, so that a budget is one number.
+
+    Attributes:
+        name: Its key in `model.toml` and `results.json`.
+        direction: Whether a budget is a lower ("at_least") or an upper ("at_most") limit.
+        text: What it is, in one sentence.
+        unit: "ratio", "share", "ms", "MB", "bytes", "lsb", "dB", "count" or "" for plain numbers.
+        lowest: The smallest value it can take.
+        highest: The largest value it can take.
+        tasks: The tasks for which it has a meaning.
+        needs: What it depends on, by the names that `liteproof.plan.unmet` knows.
+        default: The limit that holds for every recipe unless a manifest says otherwise.
+        relative: Whether a regression budget on it is a share of the baseline (times, sizes) rather than absolute.
+    """
+
+    name: str
+    direction: Direction
+    text: str
+    unit: str = ""
+    lowest: float = -math.inf
+    highest: float = math.inf
+    tasks: frozenset[str] = frozenset(TASKS)
+    needs: frozenset[str] = frozenset()
+    default: float | None = None
+    relative: bool = False
+
+    def impossible(self, limit: float) -> str | None:
+        """Why no measurement could ever keep (or miss) this limit; None if one can."""
+        if not math.isfinite(limit):
+            return f"{limit} is not a finite number"
+        if self.direction == "at_least" and limit > self.highest:
+            return f"{self.name} is at most {self.highest:g}, so at least {limit:g} is impossible"
+        if self.direction == "at_most" and limit < self.lowest:
+            return f"{self.name} is at least {self.lowest:g}, so at most {limit:g} is impossible"
+        return None
+
+
+def _metric(name: str, direction: Direction, text: str, unit: str = "", **more: object) -> Metric:
+    needs = more.pop("needs", ())
+    bounds = {"share": (0.0, 1.0), "ratio": (0.0, math.inf), "ms": (0.0, math.inf), "MB": (0.0, math.inf)}
+    low, high = bounds.get(
+        unit, (0.0, math.inf) if unit in ("bytes", "lsb", "count") else (-math.inf, math.inf)
+    )
+    options: dict[str, object] = {"lowest": low, "highest": high, **more}
+    return Metric(name, direction, text, unit, needs=frozenset(needs), **options)  # type: ignore[arg-type]
+
+
+_LATENCY = ("p50", "p95", "p99")
+
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {
+        metric.name: metric
+        for metric in (
+            _metric("loads", "at_least", "the file loads, allocates and answers", "share", default=1.0),
+            _metric("size_ratio", "at_most", "file bytes over the float32 variant's", "ratio", relative=True),
+            _metric("source_size_ratio", "at_most", "file bytes over the source's", "ratio", relative=True),
+            _metric("size_bytes", "at_most", "file bytes", "bytes", relative=True),
+            _metric(
+                "top1_agreement",
+                "at_least",
+                "share of samples whose class is the source's",
+                "share",
+                tasks=CLASSES,
+            ),
+            _metric(
+                "top5_agreement",
+                "at_least",
+                "share of samples whose class is among the source's five best",
+                "share",
+                tasks=frozenset({"classification"}),
+                needs=("more_than_five_classes",),
+            ),
+            _metric(
+                "accuracy",
+                "at_least",
+                "share of samples whose class is the label",
+                "share",
+                tasks=CLASSES,
+                needs=("labels",),
+            ),
+            _metric(
+                "accuracy_drop",
+                "at_most",
+                "the source's accuracy less the variant's, on the same samples",
+                tasks=CLASSES,
+                needs=("labels",),
+                lowest=-1.0,
+                highest=1.0,
+            ),
+            _metric(
+                "worst_class_recall_drop",
+                "at_most",
+                "the largest loss of recall in one class",
+                tasks=CLASSES,
+                needs=("labels",),
+                lowest=-1.0,
+                highest=1.0,
+            ),
+            _metric("max_abs_error", "at_most", "largest difference from the source's outputs", lowest=0.0),
+            _metric("mean_abs_error", "at_most", "mean difference from the source's outputs", lowest=0.0),
+            _metric(
+                "cosine_similarity",
+                "at_least",
+                "cosine between all outputs and the source's",
+                lowest=-1.0,
+                highest=1.0,
+            ),
+            _metric("sqnr_db", "at_least", "signal over quantization noise of the outputs", "dB"),
+            _metric(
+                "confidence_drift",
+                "at_most",
+                "mean absolute change of the winning class's probability",
+                lowest=0.0,
+                tasks=CLASSES,
+            ),
+            _metric(
+                "nonfinite_outputs",
+                "at_most",
+                "outputs that are NaN or infinite where the source's are not",
+                "count",
+                default=0.0,
+            ),
+            _metric(
+                "saturation",
+                "at_most",
+                "share of input values pinned to the ends of their range",
+                "share",
+                needs=("quantized_ends",),
+            ),
+            _metric(
+                "roundtrip_error_lsb",
+                "at_most",
+                "largest error of an evaluation input after quantizing and dequantizing, in steps",
+                "lsb",
+                needs=("quantized_ends",),
+                default=0.501,
+            ),
+            _metric(
+                "io_mismatch",
+                "at_most",
+                "share of outputs that differ from the float-ended twin fed the same codes",
+                "share",
+                needs=("float_io_twin",),
+                default=0.0,
+            ),
+            *(
+                _metric(
+                    f"latency_{p}_ms", "at_most", f"{p} of the time of one inference", "ms", relative=True
+                )
+                for p in _LATENCY
+            ),
+        )
+    }
+)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One measured metric, before it is held against a limit.
+
+    Attributes:
+        metric: A key of `METRICS`.
+        value: The measured value; None (or a non-finite number) when no sound measurement could be made.
+        samples: Samples, or rounds for times.
+        interval: Two-sided 95% interval of `value`.
+        bound: One-sided 95% confidence bound on the unfavourable side; None for a value that is exact.
+        settle: For a limit, about how many samples at this value would bring the bound within it.
+        detail: What a reader should know beside the number.
+        causes: Likely causes of a miss with the evidence from this run, most likely first.
+        next: The command to run next after a miss.
+        evidence: Numbers for the reports (JSON values only).
+    """
+
+    metric: str
+    value: float | None
+    samples: int | None = None
+    interval: tuple[float, float] | None = None
+    bound: float | None = None
+    settle: Callable[[float], int | None] | None = None
+    detail: str | None = None
+    causes: tuple[str, ...] = ()
+    next: str | None = None
+    evidence: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a measurement comes to under a limit. `margin` >= 0 is within it."""
+
+    verdict: Verdict | None
+    margin: float | None
+    samples_to_settle: int | None = None
+
+
+def judge(measurement: Measurement, limit: float | None) -> Judgement:
+    """Hold a measurement against a limit.
+
+    PASS needs the value and its one-sided 95% bound within the limit; PROVISIONAL the value only. No sound value is
+    UNMEASURED where there is a limit. Without a limit there is no verdict.
+    """
+    if limit is None:
+        return Judgement(None, None)
+    value = measurement.value
+    if value is None or not math.isfinite(value):
+        return Judgement(Verdict.UNMEASURED, None)
+    sign = 1.0 if METRICS[measurement.metric].direction == "at_least" else -1.0
+    margin = sign * (value - limit)
+    if margin < 0:
+        return Judgement(Verdict.FAIL, margin)
+    bound = measurement.bound
+    if bound is None or sign * (bound - limit) >= 0:
+        return Judgement(Verdict.PASS, margin)
+    needed = measurement.settle(limit) if measurement.settle else None
+    return Judgement(Verdict.PROVISIONAL, margin, needed)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of `results.json`: a measured metric of one case, held against its limit if it has one."""
+
+    model: str
+    variant: str
+    target: str
+    suite: str
+    metric: str
+    value: float | None
+    limit: float | None
+    margin: float | None
+    samples: int | None
+    interval: tuple[float, float] | None
+    verdict: Verdict | None
+    test: str
+    detail: str | None = None
+    causes: tuple[str, ...] = ()
+    next: str | None = None
+    evidence: Mapping[str, object] = field(default_factory=dict)

@@ -1,0 +1,267 @@
+"""The resolved work: which models, variants and targets, under which limits.
+
+A plan is plain data. The controller makes it from manifests (`liteproof.manifest`), hands it to parallel workers, and
+sends it to a board as JSON. It says nothing of files that conversion makes but their keys in the store, so it can be made, and
+its tests collected, before anything is converted.
+
+    >>> decode(encode(Plan(models=(), targets=()))) == Plan(models=(), targets=())
+    True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+import msgspec
+
+from liteproof.checks import Metric
+from liteproof.recipes import RECIPES, Recipe
+
+
+@dataclass(frozen=True)
+class File:
+    """A file (or a SavedModel's folder) as it was when the plan was made. `sha256` is of its content."""
+
+    path: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Waiver:
+    """A rule or metric that a manifest exempts one variant from, with a reason and a last day."""
+
+    variant: str
+    rule: str
+    reason: str
+    until: date
+    tensor: str | None = None
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One `.tflite` under acceptance.
+
+    Attributes:
+        name: Its name in the manifest.
+        recipe: What it is held to; for a variant handed over as a file, what it claims to be.
+        toolchain: "tensorflow" or "litert"; None for a file that was handed over.
+        file: The file that was handed over; None for a variant that is converted here.
+        key: Where the store keeps it.
+        budgets: Limit of each metric for each target, all defaults and overrides resolved.
+        regression: Allowed loss of each metric against the accepted baseline.
+        options: What else decides the bytes (recipe-specific; JSON values).
+        waivers: The waivers that name it.
+    """
+
+    name: str
+    recipe: str
+    toolchain: str | None
+    file: File | None
+    key: str
+    budgets: Mapping[str, Mapping[str, float]]
+    regression: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
+    waivers: tuple[Waiver, ...] = ()
+
+    @property
+    def promise(self) -> Recipe:
+        """What its recipe promises."""
+        return RECIPES[self.recipe]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The calibration set: a file, or a callable "package.module:name" that yields batches. One of the two is None."""
+
+    file: File | None
+    callable: str | None = None
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is under acceptance.
+
+    Attributes:
+        name: The folder's name.
+        task: "classification", "binary" or "regression".
+        manifest: Its `model.toml`.
+        source: The trained original.
+        source_kind: "keras", "h5", "savedmodel" or "tflite".
+        outputs: "probabilities" or "logits" as declared; None: told from the source's own outputs.
+        labels: Names of the classes, if known.
+        classes: Number of classes, if the labels or the evaluation set's y tell it.
+        threshold: Decision threshold of a binary model.
+        evaluation: The evaluation set.
+        samples: Its number of samples.
+        labelled: Whether it has labels.
+        calibration: The calibration set, if there is one.
+        trust: Whether the source may carry code.
+        custom_objects: "package.module:name" of a mapping of custom objects.
+        float32_key: Store key of the float32 `.tflite` that size, speed-up and weights are compared with.
+        reference_key: Store key of the source's predictions on the evaluation set.
+        variants: What is judged.
+        prefer: Which accepted variant to recommend.
+        release: Targets that a sign-off demands.
+    """
+
+    name: str
+    task: str
+    manifest: File
+    source: File
+    source_kind: str
+    outputs: str | None
+    labels: tuple[str, ...] | None
+    classes: int | None
+    threshold: float
+    evaluation: File
+    samples: int
+    labelled: bool
+    calibration: Calibration | None
+    trust: bool
+    custom_objects: str | None
+    float32_key: str
+    reference_key: str
+    variants: tuple[Variant, ...]
+    prefer: str = "smallest"
+    release: tuple[str, ...] = ("host",)
+
+
+@dataclass(frozen=True)
+class Delegate:
+    """A delegate library that a target's runtime loads."""
+
+    library: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the suites run. Neither `ssh` nor `python`: this interpreter."""
+
+    name: str
+    ssh: str | None = None
+    python: str | None = None
+    runtime: str | None = None
+    threads: int = 1
+    delegate: Delegate | None = None
+    rehearsal: bool = False
+
+
+@dataclass(frozen=True)
+class Case:
+    """One (model, variant, target)."""
+
+    model: Model
+    variant: Variant
+    target: Target
+
+    @property
+    def id(self) -> str:
+        """As test ids spell it."""
+        return f"{self.model.name}-{self.variant.name}-{self.target.name}"
+
+    def limit(self, metric: str) -> float | None:
+        """The limit that holds here; None where the metric gates nothing."""
+        return self.variant.budgets.get(self.target.name, {}).get(metric)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All the work of a run. `root` is the folder that Python callables of a manifest are imported from."""
+
+    models: tuple[Model, ...]
+    targets: tuple[Target, ...]
+    root: str = "."
+    no_code: bool = False
+
+    def cases(self) -> Iterator[Case]:
+        """Every case, models first, then variants, then targets."""
+        for model in self.models:
+            for variant in model.variants:
+                for target in self.targets:
+                    yield Case(model, variant, target)
+
+
+def encode(plan: Plan) -> bytes:
+    """The plan as JSON, for workers and boards."""
+    return msgspec.json.encode(plan)
+
+
+def decode(text: bytes | str) -> Plan:
+    """The plan back from its JSON.
+
+    Raises:
+        msgspec.ValidationError: if it is not a plan.
+    """
+    return msgspec.json.decode(text, type=Plan)
+
+
+def float_io_twin(model: Model, variant: Variant) -> Variant | None:
+    """The variant with the same integer inside and float ends: int8's and uint8's is int8_float_io.
+
+    Only variants that one toolchain made from the same calibration are twins; a file that was handed over has none.
+    """
+    if not variant.promise.integer_io or variant.file is not None:
+        return None
+    for other in model.variants:
+        if other.recipe == "int8_float_io" and other.file is None and other.toolchain == variant.toolchain:
+            return other
+    return None
+
+
+def unmet(metric: Metric, model: Model, variant: Variant) -> str | None:
+    """Why this metric cannot apply to this variant; None if it can.
+
+    A check that cannot apply is not collected, and a budget that names that very variant for it is an error: both ask here.
+    """
+    if model.task not in metric.tasks:
+        return f"{metric.name} has no meaning for a {model.task} model"
+    for need in sorted(metric.needs):
+        reason = _NEEDS[need](model, variant)
+        if reason:
+            return f"{metric.name} {reason}"
+    return None
+
+
+def _labels(model: Model, variant: Variant) -> str | None:  # noqa: ARG001
+    return None if model.labelled else "needs labels: the evaluation set has no array y"
+
+
+def _more_than_five_classes(model: Model, variant: Variant) -> str | None:  # noqa: ARG001
+    if model.classes is None:
+        return "needs the number of classes: give labels in [model], or y in the evaluation set"
+    return None if model.classes > 5 else f"needs more than five classes; the model has {model.classes}"
+
+
+def _quantized_ends(model: Model, variant: Variant) -> str | None:  # noqa: ARG001
+    return (
+        None
+        if variant.promise.integer_io
+        else f"needs integer inputs; {variant.recipe} has {variant.promise.inputs}"
+    )
+
+
+def _float_io_twin(model: Model, variant: Variant) -> str | None:
+    if float_io_twin(model, variant) is not None:
+        return None
+    return "needs a variant of recipe int8_float_io by the same toolchain beside it, and integer ends"
+
+
+def _not_float32(model: Model, variant: Variant) -> str | None:
+    return (
+        "compares a variant with the float32 one; this is the float32 one"
+        if variant.key == model.float32_key
+        else None
+    )
+
+
+_NEEDS = {
+    "labels": _labels,
+    "more_than_five_classes": _more_than_five_classes,
+    "quantized_ends": _quantized_ends,
+    "float_io_twin": _float_io_twin,
+    "not_float32": _not_float32,
+}

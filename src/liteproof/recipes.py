@@ -1,0 +1,110 @@
+"""What each recipe promises: the types of a variant's weights, activations and ends, and what it is held to by default.
+
+A recipe is a promise about a file, whoever made it: a converter of ours, or a notebook elsewhere.
+
+    >>> RECIPES["int8"].inputs, RECIPES["int8_float_io"].inputs, RECIPES["int4"].weight_bits
+    ('int8', 'float32', 4)
+    >>> RECIPES["int4"].default_toolchain
+    'litert'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to make a variant.
+
+    Attributes:
+        name: The recipe's name in `model.toml`.
+        weights: Type of the quantized weights ("float32", "float16", "int8", "int4").
+        activations: Type of the tensors between operators ("float32", "int8", "int16").
+        inputs: Type of the input and output tensors that carry real values.
+        toolchains: Who can carry it out; the first is the default.
+        calibrated: Whether activation ranges come from a calibration set.
+        budgets: Limits that hold unless a manifest says otherwise; none in absolute time or memory.
+        size_margin: What `size_ratio` may exceed the size that is derived from the parameter count, as a share.
+    """
+
+    name: str
+    weights: str
+    activations: str
+    inputs: str
+    toolchains: tuple[str, ...]
+    calibrated: bool
+    budgets: Mapping[str, float]
+    size_margin: float = 0.15
+
+    @property
+    def default_toolchain(self) -> str:
+        """The toolchain that is taken when a manifest names none."""
+        return self.toolchains[0]
+
+    @property
+    def weight_bits(self) -> int:
+        """Bits of one quantized weight."""
+        return {"float32": 32, "float16": 16, "int8": 8, "int4": 4}[self.weights]
+
+    @property
+    def integer_io(self) -> bool:
+        """Whether the ends carry integer codes."""
+        return self.inputs in ("int8", "uint8")
+
+    @property
+    def quantized_activations(self) -> bool:
+        """Whether the specification's rules for activations apply."""
+        return self.activations in ("int8", "int16")
+
+
+def _budgets(**limits: float) -> Mapping[str, float]:
+    return MappingProxyType(limits)
+
+
+# Where these come from: float32 and float16 only round, so a class changes on a tie at most; 8-bit activations have
+# 256 levels, for which two points of agreement on near-ties are usual and five a defect; 4-bit weights have 15.
+_ROUNDING = _budgets(top1_agreement=0.99, accuracy_drop=0.01, cosine_similarity=0.9999)
+_EIGHT_BIT = _budgets(top1_agreement=0.95, accuracy_drop=0.02, cosine_similarity=0.99, saturation=0.05)
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        recipe.name: recipe
+        for recipe in (
+            Recipe("float32", "float32", "float32", "float32", ("tensorflow",), False, _ROUNDING),
+            Recipe(
+                "dynamic_range",
+                "int8",
+                "float32",
+                "float32",
+                ("tensorflow", "litert"),
+                False,
+                _budgets(top1_agreement=0.97, accuracy_drop=0.015, cosine_similarity=0.99),
+            ),
+            Recipe("float16", "float16", "float32", "float32", ("tensorflow",), False, _ROUNDING),
+            Recipe("int8", "int8", "int8", "int8", ("tensorflow", "litert"), True, _EIGHT_BIT),
+            Recipe("uint8", "int8", "int8", "uint8", ("tensorflow",), True, _EIGHT_BIT),
+            Recipe("int8_float_io", "int8", "int8", "float32", ("tensorflow", "litert"), True, _EIGHT_BIT),
+            Recipe(
+                "int16x8",
+                "int8",
+                "int16",
+                "float32",
+                ("tensorflow",),
+                True,
+                _budgets(top1_agreement=0.97, accuracy_drop=0.015, cosine_similarity=0.99),
+            ),
+            Recipe(
+                "int4",
+                "int4",
+                "float32",
+                "float32",
+                ("litert",),
+                False,
+                _budgets(top1_agreement=0.90, accuracy_drop=0.05, cosine_similarity=0.95),
+            ),
+        )
+    }
+)

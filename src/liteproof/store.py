@@ -1,0 +1,208 @@
+"""The store: artefacts kept by what decides their bytes, so that nothing is converted twice.
+
+An entry's key is the digest of everything that decides the artefact (source, recipe, calibration data, toolchain version,
+seed). The entry names a blob by the digest of its content; a blob that does not match is a damaged one, and is as good as
+absent. Writes are atomic: a reader sees the whole entry or none.
+
+    >>> import tempfile
+    >>> store = Store(Path(tempfile.mkdtemp()))
+    >>> key = digest_of({"kind": "variant", "recipe": "int8"})
+    >>> store.get(key) is None
+    True
+    >>> entry = store.put(key, b"TFL3", suffix=".tflite", meta={"toolchain": "tensorflow 2.21.0"})
+    >>> store.get(key).path.read_bytes()
+    b'TFL3'
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from liteproof.errors import UsageError
+
+_CHUNK = 1 << 20
+
+
+def digest_of(parts: Mapping[str, object]) -> str:
+    """A key: the SHA-256 of what decides an artefact's bytes (JSON values only)."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, or of a folder's: its files' relative names and digests in order.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    if path.is_dir():
+        lines = (
+            f"{p.relative_to(path).as_posix()}\0{file_sha256(p)}\n"
+            for p in sorted(path.rglob("*"))
+            if p.is_file()
+        )
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An artefact that the store holds. `meta` says how it was made (toolchain, seconds, …; JSON values)."""
+
+    key: str
+    path: Path
+    sha256: str
+    bytes: int
+    meta: Mapping[str, Any]
+
+
+class _Record(msgspec.Struct, frozen=True):
+    blob: str
+    sha256: str
+    bytes: int
+    meta: dict[str, Any]
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new, whole, whatever happens in between.
+
+    Raises:
+        UsageError: if the disk is full or the folder cannot be written.
+    """
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> UsageError:
+    reason = (
+        "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else (error.strerror or str(error))
+    )
+    return UsageError(
+        f"cannot write: {reason}",
+        expected="a folder with room that this user may write to",
+        where=str(path),
+        next="free some room, or name another folder with LITEPROOF_STORE or --report-dir",
+    )
+
+
+class Store:
+    """A folder of entries and blobs. Two processes may use one store at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._sound: dict[
+            str, int
+        ] = {}  # blobs whose digest this process has seen to be right, and their mtime
+
+    @classmethod
+    def default(cls) -> Store:
+        """The store of `$LITEPROOF_STORE`, else of the user's cache folder."""
+        named = os.environ.get("LITEPROOF_STORE")
+        if named:
+            return cls(Path(named).expanduser().resolve())
+        import platformdirs
+
+        return cls(Path(platformdirs.user_cache_dir("liteproof")) / "store")
+
+    def get(self, key: str) -> Entry | None:
+        """The artefact of this key; None if there is none, or if it is damaged."""
+        try:
+            record = msgspec.json.decode(self._record_path(key).read_bytes(), type=_Record)
+        except (OSError, msgspec.MsgspecError):
+            return None
+        path = self.root / "blobs" / record.blob
+        if not self._is_sound(path, record):
+            return None
+        return Entry(key, path, record.sha256, record.bytes, record.meta)
+
+    def put(
+        self, key: str, content: bytes | Path, *, suffix: str, meta: Mapping[str, object] | None = None
+    ) -> Entry:
+        """Keep an artefact under its key; one that is there already is replaced.
+
+        Raises:
+            UsageError: if the disk is full or the store cannot be written.
+        """
+        data = content.read_bytes() if isinstance(content, Path) else content
+        sha256 = hashlib.sha256(data).hexdigest()
+        blob = f"{sha256}{suffix}"
+        path = self.root / "blobs" / blob
+        record = _Record(blob, sha256, len(data), dict(meta or {}))
+        self._sound.pop(str(path), None)
+        if not self._is_sound(path, record):
+            write_atomically(path, data)
+        write_atomically(self._record_path(key), msgspec.json.encode(record))
+        self.forget_failure(key)
+        return Entry(key, path, sha256, len(data), record.meta)
+
+    def failure(self, key: str) -> str | None:
+        """Why the last attempt to make this artefact failed; None if it did not."""
+        try:
+            return self._failure_path(key).read_text(encoding="utf-8")
+        except OSError:
+            return None
+
+    def fail(self, key: str, reason: str) -> None:
+        """Remember why this artefact could not be made, for the tests that wait for it."""
+        write_atomically(self._failure_path(key), reason.encode())
+
+    def forget_failure(self, key: str) -> None:
+        """Forget an earlier failure, so that it is tried again."""
+        self._failure_path(key).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold the store's lock of this name, so that two runs do not make the same artefact at once."""
+        from filelock import FileLock
+
+        path = self.root / "locks" / f"{name}.lock"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+        with FileLock(path):
+            yield
+
+    def _record_path(self, key: str) -> Path:
+        return self.root / "entries" / f"{key}.json"
+
+    def _failure_path(self, key: str) -> Path:
+        return self.root / "failures" / f"{key}.txt"
+
+    def _is_sound(self, path: Path, record: _Record) -> bool:
+        try:
+            status = path.stat()
+        except OSError:
+            return False
+        if status.st_size != record.bytes:
+            return False
+        if self._sound.get(str(path)) != status.st_mtime_ns:
+            if file_sha256(path) != record.sha256:
+                return False
+            self._sound[str(path)] = status.st_mtime_ns
+        return True
