@@ -81,12 +81,11 @@ class Metric:
         return None
 
 
-def _metric(name: str, direction: Direction, text: str, unit: str = "", **more: object) -> Metric:
-    needs = more.pop("needs", ())
+def _metric(
+    name: str, direction: Direction, text: str, unit: str = "", needs: tuple[str, ...] = (), **more: object
+) -> Metric:
     bounds = {"share": (0.0, 1.0), "ratio": (0.0, math.inf), "ms": (0.0, math.inf), "MB": (0.0, math.inf)}
-    low, high = bounds.get(
-        unit, (0.0, math.inf) if unit in ("bytes", "lsb", "count") else (-math.inf, math.inf)
-    )
+    low, high = bounds.get(unit, (0.0, math.inf) if unit in ("bytes", "lsb", "count") else (-math.inf, math.inf))
     options: dict[str, object] = {"lowest": low, "highest": high, **more}
     return Metric(name, direction, text, unit, needs=frozenset(needs), **options)  # type: ignore[arg-type]
 
@@ -190,9 +189,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
                 default=0.0,
             ),
             *(
-                _metric(
-                    f"latency_{p}_ms", "at_most", f"{p} of the time of one inference", "ms", relative=True
-                )
+                _metric(f"latency_{p}_ms", "at_most", f"{p} of the time of one inference", "ms", relative=True)
                 for p in _LATENCY
             ),
         )
@@ -242,13 +239,13 @@ def judge(measurement: Measurement, limit: float | None) -> Judgement:
     """Hold a measurement against a limit.
 
     PASS needs the value and its one-sided 95% bound within the limit; PROVISIONAL the value only. No sound value is
-    UNMEASURED where there is a limit. Without a limit there is no verdict.
+    UNMEASURED, limit or not. A sound value without a limit has no verdict.
     """
-    if limit is None:
-        return Judgement(None, None)
     value = measurement.value
     if value is None or not math.isfinite(value):
         return Judgement(Verdict.UNMEASURED, None)
+    if limit is None:
+        return Judgement(None, None)
     sign = 1.0 if METRICS[measurement.metric].direction == "at_least" else -1.0
     margin = sign * (value - limit)
     if margin < 0:

@@ -1,8 +1,8 @@
 """The resolved work: which models, variants and targets, under which limits.
 
 A plan is plain data. The controller makes it from manifests (`liteproof.manifest`), hands it to parallel workers, and
-sends it to a board as JSON. It says nothing of files that conversion makes but their keys in the store, so it can be made, and
-its tests collected, before anything is converted.
+sends it to a board as JSON. Of files that conversion makes it knows only their keys in the store, so it can be made,
+and its tests collected, before anything is converted.
 
     >>> decode(encode(Plan(models=(), targets=()))) == Plan(models=(), targets=())
     True
@@ -215,7 +215,8 @@ def float_io_twin(model: Model, variant: Variant) -> Variant | None:
 def unmet(metric: Metric, model: Model, variant: Variant) -> str | None:
     """Why this metric cannot apply to this variant; None if it can.
 
-    A check that cannot apply is not collected, and a budget that names that very variant for it is an error: both ask here.
+    A check that cannot apply is not collected, and a budget that names that very variant for it is an error: both
+    ask here.
     """
     if model.task not in metric.tasks:
         return f"{metric.name} has no meaning for a {model.task} model"
@@ -238,9 +239,7 @@ def _more_than_five_classes(model: Model, variant: Variant) -> str | None:  # no
 
 def _quantized_ends(model: Model, variant: Variant) -> str | None:  # noqa: ARG001
     return (
-        None
-        if variant.promise.integer_io
-        else f"needs integer inputs; {variant.recipe} has {variant.promise.inputs}"
+        None if variant.promise.integer_io else f"needs integer inputs; {variant.recipe} has {variant.promise.inputs}"
     )
 
 
@@ -252,9 +251,7 @@ def _float_io_twin(model: Model, variant: Variant) -> str | None:
 
 def _not_float32(model: Model, variant: Variant) -> str | None:
     return (
-        "compares a variant with the float32 one; this is the float32 one"
-        if variant.key == model.float32_key
-        else None
+        "compares a variant with the float32 one; this is the float32 one" if variant.key == model.float32_key else None
     )
 
 

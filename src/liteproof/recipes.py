@@ -1,4 +1,4 @@
-"""What each recipe promises: the types of a variant's weights, activations and ends, and what it is held to by default.
+"""What each recipe promises: types of weights, activations and ends, and what a variant is held to by default.
 
 A recipe is a promise about a file, whoever made it: a converter of ours, or a notebook elsewhere.
 

@@ -1,8 +1,8 @@
 """The store: artefacts kept by what decides their bytes, so that nothing is converted twice.
 
-An entry's key is the digest of everything that decides the artefact (source, recipe, calibration data, toolchain version,
-seed). The entry names a blob by the digest of its content; a blob that does not match is a damaged one, and is as good as
-absent. Writes are atomic: a reader sees the whole entry or none.
+An entry's key is the digest of everything that decides the artefact (source, recipe, calibration data, toolchain
+version, seed). The entry names a blob by the digest of its content; a blob that does not match is damaged, and as good
+as absent. Writes are atomic: a reader sees the whole entry or none.
 
     >>> import tempfile
     >>> store = Store(Path(tempfile.mkdtemp()))
@@ -47,9 +47,7 @@ def file_sha256(path: Path) -> str:
     """
     if path.is_dir():
         lines = (
-            f"{p.relative_to(path).as_posix()}\0{file_sha256(p)}\n"
-            for p in sorted(path.rglob("*"))
-            if p.is_file()
+            f"{p.relative_to(path).as_posix()}\0{file_sha256(p)}\n" for p in sorted(path.rglob("*")) if p.is_file()
         )
         return hashlib.sha256("".join(lines).encode()).hexdigest()
     digest = hashlib.sha256()
@@ -99,9 +97,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def _cannot_write(path: Path, error: OSError) -> UsageError:
-    reason = (
-        "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else (error.strerror or str(error))
-    )
+    reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else (error.strerror or str(error))
     return UsageError(
         f"cannot write: {reason}",
         expected="a folder with room that this user may write to",
@@ -115,9 +111,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._sound: dict[
-            str, int
-        ] = {}  # blobs whose digest this process has seen to be right, and their mtime
+        self._sound: dict[str, int] = {}  # blobs whose digest this process has seen to be right, and their mtime
 
     @classmethod
     def default(cls) -> Store:
@@ -140,9 +134,7 @@ class Store:
             return None
         return Entry(key, path, record.sha256, record.bytes, record.meta)
 
-    def put(
-        self, key: str, content: bytes | Path, *, suffix: str, meta: Mapping[str, object] | None = None
-    ) -> Entry:
+    def put(self, key: str, content: bytes | Path, *, suffix: str, meta: Mapping[str, object] | None = None) -> Entry:
         """Keep an artefact under its key; one that is there already is replaced.
 
         Raises:
