@@ -274,6 +274,7 @@ class Check:
     verdict: Verdict | None
     test: str
     detail: str | None = None
+    samples_to_settle: int | None = None
     causes: tuple[str, ...] = ()
     next: str | None = None
     evidence: Mapping[str, object] = field(default_factory=dict)

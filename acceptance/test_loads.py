@@ -1,0 +1,11 @@
+"""The file loads, allocates and answers on the target. What does not load cannot be judged further."""
+
+import pytest
+
+from liteproof.measure import loading
+
+
+@pytest.mark.measures("loads")
+def test_loads(case, check):
+    """The runtime takes the file, in a process of its own that it may take down."""
+    check(loading.loads(case.loads()))

@@ -1,0 +1,99 @@
+"""How often the variant is right, and how much of the source's accuracy it lost on the same samples.
+
+    >>> import numpy as np
+    >>> labels = np.array([0, 1, 1])
+    >>> source = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
+    >>> variant = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    >>> round(accuracy_drop(source, variant, labels).value, 3)
+    0.333
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from liteproof.checks import Measurement
+from liteproof.errors import Unmeasured
+from liteproof.measure.agreement import Floats, decisions, share
+from liteproof.statistics import mcnemar_exact, paired_drop, paired_drop_upper, paired_samples_to_settle
+
+Labels = npt.NDArray[np.integer]
+
+
+def _several_classes(labels: Labels, metric: str) -> None:
+    if len(np.unique(labels)) < 2:
+        raise Unmeasured(
+            f"{metric}: every evaluation sample has the label {labels.ravel()[0] if len(labels) else 'none'}",
+            expected="labels of at least two classes",
+            next="evaluate on a set that covers the classes",
+        )
+
+
+def accuracy(outputs: Floats, labels: Labels, threshold: float | None = None) -> Measurement:
+    """Share of samples for which the variant decides for the label.
+
+    Raises:
+        Unmeasured: if the labels hold one class only: a constant model would be right.
+    """
+    _several_classes(labels, "accuracy")
+    return share("accuracy", decisions(outputs, threshold) == labels.ravel())
+
+
+def accuracy_drop(
+    reference: Floats, outputs: Floats, labels: Labels, threshold: float | None = None
+) -> Measurement:
+    """The source's accuracy less the variant's, on the same samples, with a paired interval (Tango 1998).
+
+    Raises:
+        Unmeasured: if the labels hold one class only.
+    """
+    _several_classes(labels, "accuracy_drop")
+    truth = labels.ravel()
+    source_right = decisions(reference, threshold) == truth
+    variant_right = decisions(outputs, threshold) == truth
+    n = len(truth)
+    lost = int(np.count_nonzero(source_right & ~variant_right))
+    won = int(np.count_nonzero(variant_right & ~source_right))
+    return Measurement(
+        "accuracy_drop",
+        (lost - won) / n,
+        samples=n,
+        interval=paired_drop(lost, won, n),
+        bound=paired_drop_upper(lost, won, n),
+        settle=partial(_settle, lost, won, n),
+        detail=f"{source_right.mean():.4f} → {variant_right.mean():.4f}: {lost} lost, {won} won, "
+        f"McNemar p = {mcnemar_exact(lost, won):.3g}",
+    )
+
+
+def _settle(lost: int, won: int, n: int, limit: float) -> int | None:
+    return paired_samples_to_settle(lost, won, n, limit)
+
+
+def worst_class_recall_drop(
+    reference: Floats,
+    outputs: Floats,
+    labels: Labels,
+    threshold: float | None = None,
+    names: tuple[str, ...] | None = None,
+) -> Measurement:
+    """The largest loss of recall in one class, in the source's recall less the variant's.
+
+    Raises:
+        Unmeasured: if the labels hold one class only.
+    """
+    _several_classes(labels, "worst_class_recall_drop")
+    truth = labels.ravel()
+    source, variant = decisions(reference, threshold), decisions(outputs, threshold)
+    drops = {
+        int(c): float((source[truth == c] == c).mean() - (variant[truth == c] == c).mean()) for c in np.unique(truth)
+    }
+    worst = max(drops, key=lambda c: drops[c])
+    name = names[worst] if names and worst < len(names) else str(worst)
+    members = int(np.count_nonzero(truth == worst))
+    return Measurement(
+        "worst_class_recall_drop", drops[worst], samples=members, detail=f"class {name} ({members} samples)"
+    )

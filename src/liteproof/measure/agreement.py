@@ -1,0 +1,171 @@
+"""Is the variant still the same model? Its outputs against the source's, on the same samples.
+
+    >>> import numpy as np
+    >>> reference = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    >>> variant = np.array([[0.8, 0.2], [0.3, 0.7], [0.4, 0.6]])
+    >>> round(top1_agreement(reference, variant).value, 3)
+    0.667
+    >>> round(max_abs_error(reference, variant).value, 3)
+    0.2
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from liteproof.checks import Measurement
+from liteproof.errors import Unmeasured
+from liteproof.statistics import wilson, wilson_lower, wilson_samples_to_settle
+
+Floats = npt.NDArray[np.floating]
+Classes = npt.NDArray[np.int64]
+
+UNDECIDED = -1
+FLIPS_NAMED = 5
+
+
+def decisions(outputs: Floats, threshold: float | None = None) -> Classes:
+    """The class that each row decides for, shape (n,); `UNDECIDED` where the row holds NaN or infinity.
+
+    Args:
+        outputs: Shape (n, classes), or (n,) or (n, 1) for one score a sample.
+        threshold: For one score a sample: class 1 at or above it.
+    """
+    rows = outputs.reshape(len(outputs), -1)
+    if rows.shape[1] == 1:
+        classes = (rows[:, 0] >= (0.5 if threshold is None else threshold)).astype(np.int64)
+    else:
+        classes = np.argmax(rows, axis=1).astype(np.int64)
+    classes[~np.isfinite(rows).all(axis=1)] = UNDECIDED
+    return classes
+
+
+def share(metric: str, kept: npt.NDArray[np.bool_], **more: object) -> Measurement:
+    """A measured share of samples with its Wilson interval and one-sided lower bound.
+
+    Raises:
+        Unmeasured: if there is no sample.
+    """
+    n = len(kept)
+    if n == 0:
+        raise Unmeasured(f"{metric} has no samples", expected="at least one evaluation sample")
+    successes = int(np.count_nonzero(kept))
+    return Measurement(
+        metric,
+        successes / n,
+        samples=n,
+        interval=wilson(successes, n),
+        bound=wilson_lower(successes, n),
+        settle=partial(_settle, successes / n),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def _settle(rate: float, limit: float) -> int | None:
+    return wilson_samples_to_settle(rate, limit, "at_least")
+
+
+def top1_agreement(
+    reference: Floats, outputs: Floats, threshold: float | None = None, labels: tuple[str, ...] | None = None
+) -> Measurement:
+    """Share of samples for which the variant decides for the source's class.
+
+    A row of the variant with NaN or infinity agrees with nothing: argmax of NaN is 0, and would agree by accident.
+    """
+    ours, theirs = decisions(outputs, threshold), decisions(reference, threshold)
+    same = (ours == theirs) & (ours != UNDECIDED)
+    return share("top1_agreement", same, detail=_first_flips(theirs, ours, ~same, labels))
+
+
+def _first_flips(
+    source: Classes, variant: Classes, flipped: npt.NDArray[np.bool_], labels: tuple[str, ...] | None
+) -> str | None:
+    where = np.flatnonzero(flipped)
+    if not len(where):
+        return None
+
+    def name(index: int) -> str:
+        if index == UNDECIDED:
+            return "nothing"
+        return labels[index] if labels and index < len(labels) else str(index)
+
+    named = ", ".join(f"sample {i}: {name(int(source[i]))} → {name(int(variant[i]))}" for i in where[:FLIPS_NAMED])
+    more = f" and {len(where) - FLIPS_NAMED} more" if len(where) > FLIPS_NAMED else ""
+    return f"{len(where)} flipped ({named}{more})"
+
+
+def top5_agreement(reference: Floats, outputs: Floats) -> Measurement:
+    """Share of samples whose class by the variant is among the source's five best.
+
+    Args:
+        reference: Shape (n, classes), more than five classes.
+        outputs: The same shape.
+    """
+    best = np.argpartition(reference, -5, axis=1)[:, -5:]
+    ours = decisions(outputs)
+    return share("top5_agreement", (best == ours[:, None]).any(axis=1))
+
+
+def _difference(reference: Floats, outputs: Floats, metric: str) -> Floats:
+    if outputs.shape != reference.shape:
+        raise Unmeasured(
+            f"{metric}: the variant's outputs have shape {outputs.shape}",
+            expected=f"the source's shape {reference.shape}",
+        )
+    if not np.isfinite(outputs).all():
+        count = int(np.count_nonzero(~np.isfinite(outputs)))
+        raise Unmeasured(f"{metric}: {count} outputs are NaN or infinite", expected="finite outputs; see nonfinite_outputs")
+    return outputs.astype(np.float64) - reference.astype(np.float64)
+
+
+def max_abs_error(reference: Floats, outputs: Floats) -> Measurement:
+    """Largest absolute difference of any output value from the source's, in the outputs' own unit."""
+    error = np.abs(_difference(reference, outputs, "max_abs_error"))
+    where = int(np.argmax(error.reshape(len(error), -1).max(axis=1)))
+    return Measurement("max_abs_error", float(error.max()), samples=len(error), detail=f"largest at sample {where}")
+
+
+def mean_abs_error(reference: Floats, outputs: Floats) -> Measurement:
+    """Mean absolute difference of the output values from the source's, in the outputs' own unit."""
+    error = np.abs(_difference(reference, outputs, "mean_abs_error"))
+    return Measurement("mean_abs_error", float(error.mean()), samples=len(error))
+
+
+def cosine_similarity(reference: Floats, outputs: Floats) -> Measurement:
+    """Cosine of the angle between all outputs and the source's, taken as two vectors.
+
+    Raises:
+        Unmeasured: if either is all zeros, for which the angle is not defined.
+    """
+    _difference(reference, outputs, "cosine_similarity")
+    a, b = reference.astype(np.float64).ravel(), outputs.astype(np.float64).ravel()
+    length = float(np.linalg.norm(a) * np.linalg.norm(b))
+    if length == 0.0:
+        raise Unmeasured("cosine_similarity: all outputs are zero", expected="outputs that differ from zero")
+    return Measurement("cosine_similarity", float(np.clip(a @ b / length, -1.0, 1.0)), samples=len(outputs))
+
+
+def sqnr_db(reference: Floats, outputs: Floats) -> Measurement:
+    """Signal to quantization noise of the outputs: 10 log10(sum r² / sum (r − v)²), in dB; 200 dB where equal."""
+    noise = float(np.square(_difference(reference, outputs, "sqnr_db")).sum())
+    signal = float(np.square(reference.astype(np.float64)).sum())
+    value = 200.0 if noise == 0.0 else min(200.0, 10.0 * float(np.log10(max(signal, 1e-300) / noise)))
+    return Measurement("sqnr_db", value, samples=len(outputs))
+
+
+def nonfinite_outputs(reference: Floats, outputs: Floats) -> Measurement:
+    """How many output values are NaN or infinite where the source's are finite."""
+    bad = ~np.isfinite(outputs) & np.isfinite(reference) if outputs.shape == reference.shape else ~np.isfinite(outputs)
+    count = int(np.count_nonzero(bad))
+    if not count:
+        return Measurement("nonfinite_outputs", 0.0, samples=len(outputs))
+    rows = np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1))
+    return Measurement(
+        "nonfinite_outputs",
+        float(count),
+        samples=len(outputs),
+        detail=f"in {len(rows)} of {len(outputs)} samples, first in sample {rows[0]}",
+    )

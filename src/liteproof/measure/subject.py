@@ -1,0 +1,178 @@
+"""A case with its files opened: what the suites ask of it.
+
+A `Bench` opens each file once for all suites of a run; a `Subject` is one case on it. Nothing is opened, loaded or
+computed before a suite asks.
+
+    >>> bench = Bench(Store(Path("/nowhere")))
+    >>> bench.runtime_of(Target("host", runtime="tflite_runtime"))
+    'tflite_runtime'
+"""
+
+from __future__ import annotations
+
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from liteproof.errors import ModelError, Unmeasured
+from liteproof.measure import size
+from liteproof.measure.evaluation import Evaluation, read_evaluation
+from liteproof.measure.probe import Outcome, probe
+from liteproof.measure.runtime import Session, default_runtime, open_session
+from liteproof.plan import Case, Model, Target, Variant, float_io_twin
+from liteproof.store import Entry, Store
+from liteproof.tflite.facts import Facts, facts
+from liteproof.tflite.reader import read_model
+
+Array = npt.NDArray[Any]
+
+
+class Bench:
+    """Opens what the cases of a run need, each once."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.evaluation = lru_cache(maxsize=2)(self._evaluation)
+        self.reference = lru_cache(maxsize=2)(self._reference)
+        self.subject = lru_cache(maxsize=16)(self._subject)
+        self.probed = lru_cache(maxsize=None)(self._probed)
+
+    @staticmethod
+    def runtime_of(target: Target) -> str:
+        """The runtime that judges on this target."""
+        return target.runtime or default_runtime()
+
+    def entry(self, key: str, what: str) -> Entry:
+        """The stored artefact of this key.
+
+        Raises:
+            Unmeasured: if it could not be made; the text says why.
+        """
+        entry = self.store.get(key)
+        if entry is not None:
+            return entry
+        raise Unmeasured(self.store.failure(key) or f"{what} is not in the store", where=what)
+
+    def _subject(self, case: Case) -> Subject:
+        return Subject(case, self)
+
+    def _evaluation(self, model: Model) -> Evaluation:
+        return read_evaluation(Path(model.evaluation.path))
+
+    def _reference(self, model: Model) -> dict[str, Array]:
+        entry = self.entry(model.reference_key, f"the source's predictions of {model.name}")
+        with np.load(entry.path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
+    def _probed(self, sha256: str, path: Path, runtime: str, threads: int) -> Outcome:  # noqa: ARG002 - part of the key
+        return probe(path, runtime=runtime, threads=threads)
+
+
+class Subject:
+    """One case: a variant of a model on this target."""
+
+    def __init__(self, case: Case, bench: Bench) -> None:
+        self.case = case
+        self.model: Model = case.model
+        self.variant: Variant = case.variant
+        self.target: Target = case.target
+        self._bench = bench
+
+    def __repr__(self) -> str:
+        return f"<{self.case.id}>"
+
+    def limit(self, metric: str) -> float | None:
+        """The limit that this metric is held to; None where it gates nothing."""
+        limit = self.case.limit(metric)
+        if limit is None and metric == "size_ratio":
+            return size.default_size_ratio(self.float32_facts, self.variant.promise)
+        return limit
+
+    @property
+    def file(self) -> Entry:
+        """The variant's `.tflite`.
+
+        Raises:
+            Unmeasured: if it could not be made.
+        """
+        return self._bench.entry(self.variant.key, f"variant {self.variant.name} of {self.model.name}")
+
+    @property
+    def float32(self) -> Entry:
+        """The float32 `.tflite` that size, speed-up and weights are compared with."""
+        return self._bench.entry(self.model.float32_key, f"the float32 variant of {self.model.name}")
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What the variant's file holds."""
+        return facts(read_model(self.file.path))
+
+    @cached_property
+    def float32_facts(self) -> Facts:
+        """What the float32 file holds."""
+        return facts(read_model(self.float32.path))
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """The evaluation set."""
+        return self._bench.evaluation(self.model)
+
+    @property
+    def labels(self) -> npt.NDArray[np.integer]:
+        """The evaluation set's labels, shape (n,)."""
+        labels = self.evaluation.labels
+        if labels is None:
+            raise Unmeasured("the evaluation set has no labels", expected="an array y", where=self.model.evaluation.path)
+        return labels
+
+    @property
+    def reference(self) -> Array:
+        """The source's first output on the evaluation set, float32, shape (n, …)."""
+        return next(iter(self._bench.reference(self.model).values()))
+
+    @property
+    def threshold(self) -> float | None:
+        """The decision threshold of a binary model, on the scale of its outputs."""
+        if self.model.task != "binary":
+            return None
+        if self.model.outputs == "logits":
+            return float(np.log(self.model.threshold / (1.0 - self.model.threshold)))
+        return self.model.threshold
+
+    def loads(self) -> Outcome:
+        """Whether the file loads, allocates and answers, tried first in a process of its own."""
+        file = self.file
+        return self._bench.probed(file.sha256, file.path, self._bench.runtime_of(self.target), self.target.threads)
+
+    def open(self) -> Session:
+        """A session on this target's runtime.
+
+        Raises:
+            Unmeasured: if the file does not load; that is the failure of the check `loads`.
+        """
+        outcome = self.loads()
+        if not outcome.loads:
+            raise Unmeasured(f"{self.variant.name} does not load: {outcome.reason}", where="see the check loads")
+        return self.open_file(self.file.path)
+
+    def open_file(self, path: Path) -> Session:
+        """A session for a file that is known to load."""
+        try:
+            return open_session(path, runtime=self._bench.runtime_of(self.target), threads=self.target.threads)
+        except ModelError as error:
+            raise Unmeasured(f"{self.variant.name} does not load: {error.found}", where="see the check loads") from error
+
+    @cached_property
+    def outputs(self) -> Array:
+        """The variant's first output on the evaluation set, dequantized to float32, shape (n, …)."""
+        return self.open().predict(self.evaluation.x)[0]
+
+    def twin(self) -> Subject:
+        """The float-ended variant of the same integer network."""
+        twin = float_io_twin(self.model, self.variant)
+        if twin is None:
+            raise Unmeasured("no float-ended twin", expected="a variant of recipe int8_float_io")
+        return self._bench.subject(Case(self.model, twin, self.target))

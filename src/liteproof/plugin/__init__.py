@@ -1,0 +1,92 @@
+"""The pytest plugin: options, and the decision whether this run is an acceptance run at all.
+
+It is loaded in every pytest run of an environment that has liteproof, so it imports nothing but pytest here, and does
+nothing more unless the run selects acceptance suites; then `liteproof.plugin.gate` takes over.
+
+    pytest --models=models --variant=int8
+    pytest --pyargs liteproof.acceptance --models=DIR
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+PATH_OPTIONS = ("--models", "--targets", "--report-dir")
+NAME_OPTIONS = ("--model", "--variant", "--target")
+PACKAGED_SUITES = "liteproof.acceptance"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options of a run. Written with `=`: see `_values_taken_for_paths`."""
+    group = parser.getgroup("liteproof", "liteproof: acceptance of TensorFlow Lite / LiteRT models")
+    group.addoption(
+        "--models", action="append", metavar="=DIR", help="a model's folder, or a folder of such (repeatable; default: models/)"
+    )
+    group.addoption("--model", action="append", metavar="=NAME", help="judge this model only (repeatable)")
+    group.addoption("--variant", action="append", metavar="=NAME", help="judge this variant only (repeatable)")
+    group.addoption("--target", action="append", metavar="=NAME", help="judge on this target (repeatable; default: host)")
+    group.addoption("--targets", metavar="=FILE", help="where targets are defined (default: targets.toml in the root folder)")
+    group.addoption("--report-dir", metavar="=DIR", help="where the run leaves its folder (default: reports/)")
+    group.addoption(
+        "--no-code", action="store_true", help="refuse everything in a manifest that runs Python (for models from a fork)"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marks; hand over to the gate where suites are selected."""
+    config.addinivalue_line("markers", "measures(*metrics): the metrics that this acceptance test measures")
+    config.addinivalue_line("markers", "timing: measures time on this machine; needs it undisturbed")
+    if not _selects_suites(config):
+        return
+    _refuse_values_taken_for_paths(config)
+    from liteproof.plugin import fixtures
+    from liteproof.plugin.gate import Gate
+
+    config.pluginmanager.register(fixtures, "liteproof-fixtures")
+    config.pluginmanager.register(Gate(config), "liteproof-gate")
+
+
+def _selects_suites(config: pytest.Config) -> bool:
+    if hasattr(config, "workerinput"):  # a parallel worker: its controller has decided
+        return "liteproof_plan" in config.workerinput
+    folders = _suite_folders(config)
+    here = config.invocation_params.dir
+    for argument in config.args:
+        name = argument.partition("::")[0].partition("[")[0]
+        if config.option.pyargs and (name == PACKAGED_SUITES or name.startswith(PACKAGED_SUITES + ".")):
+            return True
+        path = (here / name).resolve()
+        if any(path == folder or folder in path.parents or path in folder.parents for folder in folders):
+            return True
+    return False
+
+
+def _suite_folders(config: pytest.Config) -> list[Path]:
+    """Where liteproof's suites lie: in a checkout, and inside the installed package."""
+    candidates = (config.rootpath / "acceptance", Path(__file__).resolve().parents[1] / "acceptance")
+    return [folder.resolve() for folder in candidates if _holds_suites(folder)]
+
+
+def _holds_suites(folder: Path) -> bool:
+    try:
+        return "liteproof" in (folder / "__init__.py").read_text(encoding="utf-8")
+    except OSError:
+        return False
+
+
+def _refuse_values_taken_for_paths(config: pytest.Config) -> None:
+    """Stop where pytest has taken an option's value for a test path.
+
+    Before any plugin is loaded pytest does not know that `--models` takes a value: an existing folder after a space
+    is then a test path, and another root folder and another pytest.ini follow from it.
+    """
+    arguments = [str(argument) for argument in config.invocation_params.args]
+    for option, value in zip(arguments, arguments[1:], strict=False):
+        if option in (*PATH_OPTIONS, *NAME_OPTIONS) and (config.invocation_params.dir / value).exists():
+            raise pytest.UsageError(
+                f"pytest took {value!r} after {option} for a test path, and its root folder from it\n"
+                f"  expected: {option}={value}\n"
+                f"  next:     write it with an equals sign"
+            )

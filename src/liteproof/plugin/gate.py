@@ -1,0 +1,301 @@
+"""The gate: one acceptance run, from the manifests at its start to the reports at its end.
+
+Hooks only. What a hook needs is done below: manifests (`liteproof.manifest`), conversion (`liteproof.convert`), the
+files under judgement (`liteproof.measure.subject`), reports (`liteproof.report`).
+
+The order of a run: the plan is made when the session starts, so that a wrong request ends it before anything runs;
+tests are collected from the plan; what the selected tests lack is converted when the loop begins; each test's checks
+travel on its report; the reports are written when the session ends.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from liteproof import plan as plans
+from liteproof.checks import METRICS, Check, Verdict
+from liteproof.errors import LiteproofError, UsageError
+from liteproof.measure.subject import Bench
+from liteproof.plan import Case, Plan, unmet
+from liteproof.plugin.recording import GateMissed, Recorder, metrics_of, recorded
+from liteproof.store import Store
+
+if TYPE_CHECKING:
+    from liteproof.report.results import Results
+
+NOTHING_CHECKED = pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+class Gate:
+    """The plugin of one acceptance run; in a parallel worker, its share of one."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.store = Store.default()
+        self.bench = Bench(self.store)
+        self.plan = Plan((), ())
+        self.worker = hasattr(config, "workerinput")
+        self.checks: list[Check] = []
+        self.started = time.time()
+        self.selected = 0
+        self.ran = 0
+        self.results: Results | None = None
+        self.folder: Path | None = None
+
+    # -- the plan ---------------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Resolve the request, before any test is collected and any parallel worker starts."""
+        if self.worker:
+            self.plan = plans.decode(cast("Any", self.config).workerinput["liteproof_plan"])
+            return
+        try:
+            self.plan = self._load_plan(session.config)
+            for target in self.plan.targets:
+                self.bench.runtime_of(target)
+        except LiteproofError as error:
+            raise pytest.UsageError(str(error)) from None
+
+    def _load_plan(self, config: pytest.Config) -> Plan:
+        from liteproof.manifest.resolve import load_plan
+
+        option, here = config.option, config.invocation_params.dir
+        if option.models:
+            models = [here / name for name in option.models]
+        else:
+            models = [config.rootpath / "models"]
+        return load_plan(
+            models,
+            model_names=tuple(option.model or ()),
+            variant_names=tuple(option.variant or ()),
+            target_names=tuple(option.target or ()) or ("host",),
+            targets_file=here / option.targets if option.targets else None,
+            root=config.rootpath,
+            no_code=option.no_code,
+            store=self.store,
+        )
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Hand the plan to a parallel worker (pytest-xdist)."""
+        node.workerinput["liteproof_plan"] = plans.encode(self.plan).decode()
+
+    def pytest_report_header(self) -> list[str]:
+        """What is about to be judged, and with what."""
+        if self.worker:
+            return []
+        models = ", ".join(f"{model.name} ({len(model.variants)} variants)" for model in self.plan.models)
+        targets = ", ".join(f"{target.name} by {self.bench.runtime_of(target)}" for target in self.plan.targets)
+        return [f"liteproof: {models}", f"targets: {targets}", f"store: {self.store.root}"]
+
+    # -- collection -------------------------------------------------------------------------------------------------
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """One test for each case to which any of its metrics applies."""
+        if "case" not in metafunc.fixturenames:
+            return
+        mark = metafunc.definition.get_closest_marker("measures")
+        metrics = self._known(metafunc, mark.args if mark else ())
+        cases = [case for case in self.plan.cases() if not metrics or _any_applies(metrics, case)]
+        metafunc.parametrize("case", cases, ids=[case.id for case in cases], indirect=True)
+
+    @staticmethod
+    def _known(metafunc: pytest.Metafunc, metrics: Iterable[str]) -> tuple[str, ...]:
+        unknown = [metric for metric in metrics if metric not in METRICS]
+        if unknown:
+            raise pytest.UsageError(f"{metafunc.definition.nodeid} measures an unknown metric {unknown[0]!r}")
+        return tuple(metrics)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leave out the placeholders that pytest makes of tests that apply to no case."""
+        items[:] = [item for item in items if not _is_placeholder(item)]
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Count what was selected."""
+        self.selected = len(session.items)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        """Count what a parallel worker selected."""
+        self.selected = len(ids)
+
+    # -- conversion -------------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """Make what the selected tests lack. Parallel workers only judge: their controller makes it for them."""
+        failed = session.testsfailed and not session.config.option.continue_on_collection_errors
+        if self.worker or session.config.option.collectonly or failed:
+            return
+        parallel = bool(getattr(session.config.option, "tx", None))
+        cases = list(self.plan.cases()) if parallel else [case for item in session.items if (case := _case_of(item))]
+        from liteproof.convert.conversion import prepare
+        from liteproof.convert.progress import progress
+
+        try:
+            with progress(_stream(session.config)) as listener:
+                prepare(self.plan, self.store, _unique(cases), progress=listener)
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
+
+    # -- the tests --------------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> object:
+        """A test measures all it measures before it fails."""
+        result = yield
+        if _case_of(pyfuncitem):
+            Recorder.of(pyfuncitem).raise_missed()
+        return result
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport:
+        """Record what a test that was cut short left unmeasured, and show a message where there is one for users."""
+        error = call.excinfo.value if call.excinfo else None
+        text = None
+        if error is not None and _case_of(item):
+            recorder = Recorder.of(item)
+            if not isinstance(error, GateMissed):
+                recorder.record_unmeasured(_reason(error))
+            if isinstance(error, (GateMissed, LiteproofError)):
+                text = "\n\n".join(map(_message, recorder.missed())) or str(error)
+        report: pytest.TestReport = yield
+        if text is not None:
+            report.longrepr = text
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take the checks off a test's report."""
+        if self.worker:
+            return
+        if report.when == "teardown":
+            self.ran += 1
+            self.checks += recorded(report.user_properties)
+        elif report.when not in ("setup", "call"):
+            self._record_crash(report)
+
+    def _record_crash(self, report: pytest.TestReport) -> None:
+        """A parallel worker died in this test, and with it what the test would have recorded."""
+        for case in self.plan.cases():
+            if report.nodeid.endswith(f"[{case.id}]"):
+                self.checks.append(_crashed(report, case))
+                self.ran += 1
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Write the reports; a run in which nothing was checked, or a gate was missed, never ends as 0."""
+        if self.worker or session.config.option.collectonly or exitstatus == pytest.ExitCode.USAGE_ERROR:
+            return
+        from liteproof.plugin.outcome import compose
+        from liteproof.report.writer import write
+
+        ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        if ended and not self.checks:
+            session.exitstatus = NOTHING_CHECKED
+        elif exitstatus == pytest.ExitCode.OK and any(_misses(check) for check in self.checks):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if not self.checks:
+            return
+        self.results = compose(self, complete=ended and self.ran == self.selected)
+        try:
+            self.folder = write(self.results, self._report_folder())
+        except UsageError as error:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+            session.config.get_terminal_writer().line(f"\nERROR: {error}", red=True)
+
+    def _report_folder(self) -> Path:
+        named = self.config.option.report_dir
+        return self.config.invocation_params.dir / named if named else self.config.rootpath / "reports"
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """The table, the missed gates, and where the reports are."""
+        if self.results is None:
+            return
+        from liteproof.report import terminal
+        from liteproof.report.markdown import headline
+
+        writer = terminalreporter._tw
+        terminalreporter.section("liteproof")
+        terminal.show(self.results, _stream(self.config), width=min(writer.fullwidth, 100), color=writer.hasmarkup)
+        if not self.results.run.complete:
+            terminalreporter.write_line("This run was cut off: what is missing above was not judged.", red=True)
+        shown = f"; reports in {_near(self.folder)}" if self.folder else ""
+        terminalreporter.write_line(f"{headline(self.results)}{shown}")
+
+
+def _any_applies(metrics: Iterable[str], case: Case) -> bool:
+    return any(unmet(METRICS[metric], case.model, case.variant) is None for metric in metrics)
+
+
+def _case_of(item: pytest.Item) -> Case | None:
+    callspec = getattr(item, "callspec", None)
+    found = callspec.params.get("case") if callspec else None
+    return found if isinstance(found, Case) else None
+
+
+def _is_placeholder(item: pytest.Item) -> bool:
+    callspec = getattr(item, "callspec", None)
+    return bool(callspec) and "case" in callspec.params and not isinstance(callspec.params["case"], Case)
+
+
+def _unique(cases: list[Case]) -> list[Case]:
+    return list({case.id: case for case in cases}.values())
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, pytest.skip.Exception):
+        return f"the test was skipped: {error}"
+    if isinstance(error, LiteproofError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def _message(check: Check) -> str:
+    from liteproof.report.wording import gate_message
+
+    return gate_message(check)
+
+
+def _misses(check: Check) -> bool:
+    return check.verdict in (Verdict.FAIL, Verdict.UNMEASURED)
+
+
+def _crashed(report: pytest.TestReport, case: Case) -> Check:
+    file, _, name = report.nodeid.partition("::")
+    return Check(
+        model=case.model.name,
+        variant=case.variant.name,
+        target=case.target.name,
+        suite=Path(file).stem.removeprefix("test_"),
+        metric=name.partition("[")[0].removeprefix("test_"),
+        value=None,
+        limit=None,
+        margin=None,
+        samples=None,
+        interval=None,
+        verdict=Verdict.UNMEASURED,
+        test=f"acceptance/{Path(file).name}::{name}",
+        detail=f"the process that ran this test died: {report.longrepr}",
+    )
+
+
+def _stream(config: pytest.Config) -> Any:
+    return config.get_terminal_writer()._file
+
+
+def _near(folder: Path | None) -> str:
+    if folder is None:
+        return ""
+    try:
+        return str(folder.relative_to(Path.cwd()))
+    except ValueError:
+        return str(folder)

@@ -1,0 +1,102 @@
+"""From the checks of a run to its results: what was judged, on what, and how it came out."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from liteproof import __version__
+from liteproof.measure.machine import describe_machine
+from liteproof.plan import Model, Plan, Variant
+from liteproof.report.results import Results, Run, verdicts_of
+from liteproof.store import Store
+
+if TYPE_CHECKING:
+    from liteproof.plugin.gate import Gate
+
+
+def compose(gate: Gate, *, complete: bool) -> Results:
+    """The results of a run that is over."""
+    run = Run(
+        id=f"{_stamp(gate.started).replace('-', '').replace(':', '')}-{secrets.token_hex(3)}",
+        started=_stamp(gate.started),
+        finished=_stamp(time.time()),
+        complete=complete,
+        liteproof=__version__,
+        git=_git_revision(gate.config.rootpath),
+        command=tuple(str(argument) for argument in gate.config.invocation_params.args),
+        selected=gate.selected,
+        ran=gate.ran,
+    )
+    return Results(
+        run=run,
+        targets={t.name: describe_machine(gate.bench.runtime_of(t), t.threads) for t in gate.plan.targets},
+        models=_models(gate.plan, gate.store),
+        checks=tuple(gate.checks),
+        verdicts=verdicts_of(gate.checks),
+    )
+
+
+def _stamp(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def _models(plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
+    return {model.name: _model(model, store, Path(plan.root)) for model in plan.models}
+
+
+def _model(model: Model, store: Store, root: Path) -> dict[str, Any]:
+    return {
+        "task": model.task,
+        "labels": list(model.labels) if model.labels else None,
+        "manifest": {"file": _relative(model.manifest.path, root), "sha256": model.manifest.sha256},
+        "source": {
+            "file": _relative(model.source.path, root),
+            "sha256": model.source.sha256,
+            "bytes": model.source.bytes,
+        },
+        "evaluation": {
+            "file": _relative(model.evaluation.path, root),
+            "samples": model.samples,
+            "sha256": model.evaluation.sha256,
+        },
+        "variants": {variant.name: _variant(variant, store, root) for variant in model.variants},
+    }
+
+
+def _variant(variant: Variant, store: Store, root: Path) -> dict[str, Any]:
+    entry = store.get(variant.key)
+    return {
+        "file": _relative(variant.file.path, root) if variant.file else f"{variant.name}.tflite",
+        "sha256": entry.sha256 if entry else None,
+        "bytes": entry.bytes if entry else None,
+        "recipe": variant.recipe,
+        "toolchain": entry.meta.get("toolchain", variant.toolchain) if entry else variant.toolchain,
+    }
+
+
+def _relative(path: str, root: Path) -> str:
+    """A path as a report shows it: below the root folder, else the name alone, so that no home folder is told."""
+    try:
+        return Path(path).relative_to(root).as_posix()
+    except ValueError:
+        return Path(path).name
+
+
+def _git_revision(root: Path) -> str | None:
+    """The commit of the work tree, with "-dirty" where it has changes; None where there is none."""
+    try:
+        revision = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return revision.stdout.strip() or None

@@ -1,0 +1,116 @@
+"""From a measurement to a recorded check: on the test's own report, so that it travels wherever reports travel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from liteproof.checks import Check, Measurement, Verdict, judge
+from liteproof.plan import Case, unmet
+from liteproof.checks import METRICS
+from liteproof.report import wording
+
+PROPERTY = "liteproof.check"
+
+
+class GateMissed(Exception):  # noqa: N818 - it is shown to users by its text alone
+    """One or more gates of a test were missed."""
+
+
+class Recorder:
+    """Records the checks of one test."""
+
+    def __init__(self, item: pytest.Item) -> None:
+        self.item = item
+        self.case: Case = item.callspec.params["case"]  # type: ignore[attr-defined]
+        self.checks: list[Check] = []
+
+    @classmethod
+    def of(cls, item: pytest.Item) -> Recorder:
+        """The recorder of this test, made at the first call."""
+        if _RECORDER not in item.stash:
+            item.stash[_RECORDER] = cls(item)
+        return item.stash[_RECORDER]
+
+    def record(self, measurement: Measurement, limit: float | None) -> None:
+        """Judge and record one measurement."""
+        judgement = judge(measurement, limit)
+        self._add(
+            Check(
+                model=self.case.model.name,
+                variant=self.case.variant.name,
+                target=self.case.target.name,
+                suite=suite_of(self.item),
+                metric=measurement.metric,
+                value=measurement.value,
+                limit=limit,
+                margin=judgement.margin,
+                samples=measurement.samples,
+                interval=measurement.interval,
+                verdict=judgement.verdict,
+                test=test_id(self.item),
+                detail=measurement.detail,
+                samples_to_settle=judgement.samples_to_settle,
+                causes=measurement.causes,
+                next=measurement.next,
+                evidence=measurement.evidence,
+            )
+        )
+
+    def record_unmeasured(self, reason: str) -> None:
+        """Record every metric of this test that has no check yet as UNMEASURED."""
+        done = {check.metric for check in self.checks}
+        for metric in metrics_of(self.item):
+            if metric not in done and unmet(METRICS[metric], self.case.model, self.case.variant) is None:
+                self.record(Measurement(metric, None, detail=reason), self.case.limit(metric))
+
+    def missed(self) -> list[Check]:
+        """The checks that fail the test."""
+        return [check for check in self.checks if check.verdict in (Verdict.FAIL, Verdict.UNMEASURED)]
+
+    def raise_missed(self) -> None:
+        """Fail the test if a gate was missed.
+
+        Raises:
+            GateMissed: with the message of each missed gate.
+        """
+        missed = self.missed()
+        if missed:
+            raise GateMissed("\n\n".join(wording.gate_message(check) for check in missed))
+
+    def _add(self, check: Check) -> None:
+        from liteproof.report.results import finite
+
+        self.checks.append(finite(check))
+        self.item.user_properties.append((PROPERTY, msgspec.to_builtins(self.checks[-1])))
+
+
+_RECORDER = pytest.StashKey[Recorder]()
+
+
+def recorded(properties: list[tuple[str, Any]]) -> list[Check]:
+    """The checks that a report carries."""
+    return [msgspec.convert(value, Check) for name, value in properties if name == PROPERTY]
+
+
+def metrics_of(item: pytest.Item) -> tuple[str, ...]:
+    """The metrics that a test says it measures."""
+    mark = item.get_closest_marker("measures")
+    return tuple(mark.args) if mark else ()
+
+
+def suite_of(item: pytest.Item) -> str:
+    """The suite's file without `test_`."""
+    return Path(item.path).stem.removeprefix("test_")
+
+
+def test_id(item: pytest.Item) -> str:
+    """The test's id, spelled the same whatever entrance the suites were reached by."""
+    name = item.nodeid.partition("::")[2]
+    package = item.path.parent
+    if package.name == "acceptance" and (package / "__init__.py").is_file():
+        return f"acceptance/{item.path.name}::{name}"
+    return item.nodeid

@@ -1,0 +1,113 @@
+"""`results.json`: what a run found.
+
+    >>> run = Run(id="r", started="", finished="", complete=True, liteproof="0.1.0", git=None)
+    >>> decode(encode(Results(run=run))).run.complete
+    True
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from liteproof.checks import Check, Verdict, worst
+from liteproof.errors import UsageError
+
+SCHEMA = "liteproof.results/1"
+
+Verdicts = dict[str, dict[str, dict[str, Verdict]]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution of the suites. `complete` is false where it was cut off or did not run every test it selected."""
+
+    id: str
+    started: str
+    finished: str
+    complete: bool
+    liteproof: str
+    git: str | None
+    command: tuple[str, ...] = ()
+    selected: int = 0
+    ran: int = 0
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that a run found. `verdicts` is model → variant → target → the case's worst verdict."""
+
+    run: Run
+    targets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    checks: tuple[Check, ...] = ()
+    verdicts: Verdicts = field(default_factory=dict)
+    schema: str = SCHEMA
+
+
+def verdicts_of(checks: Iterable[Check]) -> Verdicts:
+    """Each case's verdict: its worst."""
+    cases: dict[tuple[str, str, str], list[Verdict]] = {}
+    for check in checks:
+        found = cases.setdefault((check.model, check.variant, check.target), [])
+        if check.verdict is not None:
+            found.append(check.verdict)
+    verdicts: Verdicts = {}
+    for (model, variant, target), found in cases.items():
+        verdict = worst(found)
+        if verdict is not None:
+            verdicts.setdefault(model, {}).setdefault(variant, {})[target] = verdict
+    return verdicts
+
+
+def finite(check: Check) -> Check:
+    """The check as JSON can carry it: what is not a finite number is null."""
+
+    def keep(value: float | None) -> float | None:
+        return value if value is not None and math.isfinite(value) else None
+
+    interval = check.interval
+    if interval is not None and not all(math.isfinite(end) for end in interval):
+        interval = None
+    return replace(check, value=keep(check.value), margin=keep(check.margin), limit=keep(check.limit), interval=interval)
+
+
+def encode(results: Results) -> bytes:
+    """As indented JSON, in the documented order of keys."""
+    document = msgspec.to_builtins(results)
+    ordered = {"schema": document.pop("schema"), **document}
+    return msgspec.json.format(msgspec.json.encode(ordered), indent=1) + b"\n"
+
+
+def decode(text: bytes) -> Results:
+    """Back from JSON.
+
+    Raises:
+        msgspec.ValidationError: if it is not a `results.json`.
+    """
+    return msgspec.json.decode(text, type=Results)
+
+
+def read(run: Path) -> Results:
+    """The results of a run, given its folder or its `results.json`.
+
+    Raises:
+        UsageError: if there is none, or it is damaged, or of a schema that this version does not know.
+    """
+    path = run / "results.json" if run.is_dir() else run
+    try:
+        results = decode(path.read_bytes())
+    except OSError as error:
+        raise UsageError(
+            f"no results to read: {error.strerror}", expected="the folder of a run", where=str(path), next="ls reports/"
+        ) from error
+    except msgspec.MsgspecError as error:
+        raise UsageError(f"not a results.json: {error}", expected=f"schema {SCHEMA}", where=str(path)) from error
+    if results.schema != SCHEMA:
+        raise UsageError(f"schema {results.schema!r}", expected=SCHEMA, where=str(path))
+    return results

@@ -1,0 +1,90 @@
+"""One row a variant: the table that the terminal, the pull request and the README show.
+
+    >>> HEADINGS
+    ('variant', 'size', 'ratio', 'agree', 'drop', 'p50 ms', 'p95 ms', 'verdict')
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from liteproof.checks import Check, Verdict
+from liteproof.report import wording
+from liteproof.report.results import Results
+
+HEADINGS = ("variant", "size", "ratio", "agree", "drop", "p50 ms", "p95 ms", "verdict")
+REGRESSION_HEADINGS = ("variant", "size", "ratio", "cosine", "max err", "p50 ms", "p95 ms", "verdict")
+
+
+@dataclass(frozen=True)
+class Section:
+    """The rows of one model on one target. Each row has as many cells as there are headings."""
+
+    model: str
+    target: str
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    verdicts: tuple[Verdict | None, ...]
+
+
+def sections(results: Results) -> Iterator[Section]:
+    """The table, a section for each model on each target, variants in the order of the manifest."""
+    checks = {(c.model, c.variant, c.target, c.metric): c for c in results.checks}
+    judged = {(c.model, c.variant, c.target): None for c in results.checks}
+    for model, facts in results.models.items():
+        for target, machine in results.targets.items():
+            variants = [v for v in facts["variants"] if (model, v, target) in judged]
+            if not variants:
+                continue
+            regression = facts.get("task") == "regression"
+            yield Section(
+                model,
+                target,
+                f"{model} on {target} ({machine.get('runtime', '?')}, {machine.get('machine', '?')})",
+                REGRESSION_HEADINGS if regression else HEADINGS,
+                tuple(_row(checks, model, v, target, results, regression) for v in variants),
+                tuple(results.verdicts.get(model, {}).get(v, {}).get(target) for v in variants),
+            )
+
+
+def _row(
+    checks: dict[tuple[str, str, str, str], Check],
+    model: str,
+    variant: str,
+    target: str,
+    results: Results,
+    regression: bool,
+) -> tuple[str, ...]:
+    def value(metric: str) -> float | None:
+        check = checks.get((model, variant, target, metric))
+        return check.value if check else None
+
+    def cell(metric: str) -> str:
+        return wording.number(metric, value(metric))
+
+    def time(metric: str) -> str:
+        measured = value(metric)
+        return wording.NONE if measured is None else wording.milliseconds(measured)
+
+    size = results.models[model]["variants"][variant].get("bytes")
+    verdict = results.verdicts.get(model, {}).get(variant, {}).get(target)
+    first, second = ("cosine_similarity", "max_abs_error") if regression else ("top1_agreement", "accuracy_drop")
+    return (
+        variant,
+        wording.NONE if size is None else wording.size(size),
+        cell("size_ratio"),
+        cell(first),
+        cell(second),
+        time("latency_p50_ms"),
+        time("latency_p95_ms"),
+        str(verdict or wording.NONE),
+    )
+
+
+def missed(results: Results) -> list[Check]:
+    """The checks that block: failed ones first, then unmeasured, then provisional, each in the order they ran."""
+    order = list(Verdict)
+    blocking = [c for c in results.checks if c.verdict is not None and c.verdict is not Verdict.PASS]
+    return sorted(blocking, key=lambda c: order.index(c.verdict or Verdict.PASS))
