@@ -21,7 +21,5 @@ def test_accuracy_drop(case, check):
 def test_worst_class(case, check):
     """No single class pays for the others."""
     check(
-        accuracy.worst_class_recall_drop(
-            case.reference, case.outputs, case.labels, case.threshold, case.model.labels
-        )
+        accuracy.worst_class_recall_drop(case.reference, case.outputs, case.labels, case.threshold, case.model.labels)
     )

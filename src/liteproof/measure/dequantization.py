@@ -3,61 +3,54 @@
 real = (code − zero point) × scale: the TensorFlow Lite 8-bit quantization specification.
 
     >>> import numpy as np
-    >>> x = np.array([0.0, 0.4, 2.0], np.float32)
-    >>> saturation([End("x", 1 / 255, -128, np.dtype("int8"))], {"x": x}).value
+    >>> spec = TensorSpec("x", (1,), "int8", scales=(1 / 255,), zero_points=(-128,))
+    >>> saturation([(spec, np.array([0.0, 0.4, 2.0], np.float32))]).value
     0.3333333333333333
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from liteproof.checks import Measurement
 from liteproof.errors import Unmeasured
-from liteproof.tflite.arithmetic import dequantize, quantize
+from liteproof.measure.tensors import Array, TensorSpec, decode, encode
+from liteproof.tflite.arithmetic import dequantize
 
-Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class End:
-    """One integer input of a model: its scale (> 0), zero point and type."""
-
-    name: str
-    scale: float
-    zero_point: int
-    dtype: np.dtype[Any]
+Ends = Sequence[tuple[TensorSpec, Array]]
 
 
-def _steps(end: End, x: Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Error of each value after the round trip in steps of the scale, and where the value lies beyond the range."""
-    info = np.iinfo(end.dtype)
-    low, high = (info.min - end.zero_point) * end.scale, (info.max - end.zero_point) * end.scale
-    back = dequantize(quantize(x, end.scale, end.zero_point, end.dtype), end.scale, end.zero_point)
-    error = np.abs(back.astype(np.float64) - x.astype(np.float64)) / end.scale
-    # Half a step beyond the last code still rounds to it: that is rounding, not saturation.
-    beyond = (x < low - 0.5 * end.scale) | (x > high + 0.5 * end.scale)
-    return error, beyond
+def _range(spec: TensorSpec) -> tuple[float, float]:
+    """The real values of the lowest and the highest code."""
+    info = np.iinfo(spec.dtype)
+    return (info.min - spec.zero_point) * spec.scale, (info.max - spec.zero_point) * spec.scale
 
 
-def roundtrip_error_lsb(ends: Sequence[End], inputs: Mapping[str, Array]) -> Measurement:
+def _beyond(spec: TensorSpec, values: Array) -> npt.NDArray[np.bool_]:
+    """Where a value lies beyond the range. Half a step beyond the last code still rounds to it: that is rounding."""
+    low, high = _range(spec)
+    outside: npt.NDArray[np.bool_] = (values < low - 0.5 * spec.scale) | (values > high + 0.5 * spec.scale)
+    return outside
+
+
+def roundtrip_error_lsb(ends: Ends) -> Measurement:
     """Largest error of an evaluation input after quantizing and dequantizing, in steps, where nothing saturates.
 
     Args:
-        ends: The integer inputs.
-        inputs: Evaluation arrays by input name, shape (n, …).
+        ends: Each quantized input with its evaluation array, shape (n, …).
+
+    Raises:
+        Unmeasured: if every value saturates.
     """
-    worst, name = 0.0, ""
-    for end in ends:
-        error, beyond = _steps(end, inputs[end.name])
-        inside = error[~beyond]
-        if inside.size and float(inside.max()) >= worst:
-            worst, name = float(inside.max()), end.name
+    worst, name = -1.0, ""
+    for spec, values in ends:
+        error = np.abs(decode(spec, encode(spec, values)).astype(np.float64) - values) / spec.scale
+        inside = error[~_beyond(spec, values)]
+        if inside.size and float(inside.max()) > worst:
+            worst, name = float(inside.max()), str(spec)
     if not name:
         raise Unmeasured(
             "roundtrip_error_lsb: every input value saturates",
@@ -67,19 +60,22 @@ def roundtrip_error_lsb(ends: Sequence[End], inputs: Mapping[str, Array]) -> Mea
     return Measurement("roundtrip_error_lsb", worst, detail=f"input {name}")
 
 
-def saturation(ends: Sequence[End], inputs: Mapping[str, Array]) -> Measurement:
-    """Share of input values that lie beyond the range of the input tensor, so that they are pinned to its ends."""
+def saturation(ends: Ends) -> Measurement:
+    """Share of input values beyond the range of the input tensor, so that they are pinned to its ends.
+
+    Raises:
+        Unmeasured: if there is no value.
+    """
     beyond = total = 0
     worst = ""
-    for end in ends:
-        _, outside = _steps(end, inputs[end.name])
+    for spec, values in ends:
+        outside = _beyond(spec, values)
         beyond += int(np.count_nonzero(outside))
         total += outside.size
         if outside.any():
-            info = np.iinfo(end.dtype)
-            low, high = (info.min - end.zero_point) * end.scale, (info.max - end.zero_point) * end.scale
-            x = inputs[end.name]
-            worst = f"input {end.name} takes [{low:.4g}, {high:.4g}], the data has [{x.min():.4g}, {x.max():.4g}]"
+            low, high = _range(spec)
+            found = f"[{values.min():.4g}, {values.max():.4g}]"
+            worst = f"input {spec} takes [{low:.4g}, {high:.4g}], the data has {found}"
     if total == 0:
         raise Unmeasured("saturation: the evaluation inputs hold no value")
     causes = ("the calibration set does not cover the evaluation set's range: " + worst,) if worst else ()
@@ -91,7 +87,8 @@ def io_mismatch(integer_outputs: Array, float_outputs: Array, scale: float, zero
 
     Args:
         integer_outputs: Codes of the integer-ended variant, shape (n, …).
-        float_outputs: The twin's outputs on the dequantized codes of the same inputs, so that no input lies on a tie, shape (n, …).
+        float_outputs: The twin's outputs on the dequantized codes of the same inputs, so that no input lies on a
+            tie, shape (n, …).
         scale: The integer output's scale.
         zero_point: The integer output's zero point.
     """

@@ -1,19 +1,24 @@
 """Time of one inference: how many rounds, and what the rounds say.
 
-    >>> rounds = [0.001] * 99 + [0.004]
-    >>> [round(m.value, 3) for m in percentiles(rounds)]
-    [1.0, 1.0, 1.0]
+>>> [round(m.value, 3) for m in percentiles([0.001] * 99 + [0.004])][:2]
+[1.0, 1.0]
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from liteproof.checks import Measurement
 from liteproof.errors import Unmeasured
+from liteproof.measure.runtime import Session
+from liteproof.measure.subject import Subject
+from liteproof.measure.tensors import Array, match
 from liteproof.statistics import percentile, percentile_bounds, percentile_upper, rounds_needed
 
 QUANTILES = {"latency_p50_ms": 0.50, "latency_p95_ms": 0.95, "latency_p99_ms": 0.99}
@@ -24,11 +29,62 @@ SECONDS = 1.0
 FEWEST_ROUNDS = rounds_needed(0.95, 0.95)
 MOST_ROUNDS = 2000
 WARMUP_SECONDS = 0.3
+FEWEST_WARMUP_ROUNDS = 3
+SAMPLES_FED = 64
 
 
 def rounds_for(seconds_each: float) -> int:
     """How many rounds to time, given what one of them takes."""
     return min(MOST_ROUNDS, max(FEWEST_ROUNDS, math.ceil(SECONDS / max(seconds_each, 1e-9))))
+
+
+def timed_rounds(subject: Subject, benchmark: Any) -> Sequence[float]:
+    """Seconds of each timed inference: batch 1, real inputs in turn, after a warm-up.
+
+    Args:
+        subject: The case.
+        benchmark: pytest-benchmark's fixture, which carries the rounds, so that its table, `--benchmark-json` and
+            `--benchmark-compare` work as users know them.
+
+    Raises:
+        Unmeasured: if the benchmark is disabled (by `--benchmark-disable`, or by pytest-xdist, which disables it).
+    """
+    if benchmark.disabled:
+        raise Unmeasured(
+            "pytest-benchmark is disabled: nothing was timed",
+            expected="a run without --benchmark-disable and without -n",
+            next='pytest -m timing (without -n), or leave timing out with -m "not timing"',
+        )
+    session = subject.open()
+    feed = itertools.cycle(one_by_one(session, subject))
+    each = warm_up(session, lambda: next(feed))
+    benchmark.pedantic(session.run, setup=lambda: session.feed(next(feed)), rounds=rounds_for(each))
+    rounds: Sequence[float] = benchmark.stats.stats.data
+    return rounds
+
+
+def one_by_one(session: Session, subject: Subject) -> list[tuple[Array, ...]]:
+    """What the inputs hold for the first evaluation samples, each a batch of one."""
+    arrays = match(session.inputs, subject.evaluation.x)
+    count = min(SAMPLES_FED, len(subject.evaluation))
+    return [
+        session.quantize_inputs(
+            {spec.name: array[i : i + 1] for spec, array in zip(session.inputs, arrays, strict=True)}
+        )
+        for i in range(count)
+    ]
+
+
+def warm_up(session: Session, sample: Callable[[], tuple[Array, ...]]) -> float:
+    """Run until caches and clocks have had time to settle; returns the seconds that one inference then takes."""
+    times = []
+    started = time.perf_counter()
+    while time.perf_counter() - started < WARMUP_SECONDS or len(times) < FEWEST_WARMUP_ROUNDS:
+        session.feed(sample())
+        before = time.perf_counter()
+        session.run()
+        times.append(time.perf_counter() - before)
+    return float(np.median(times[len(times) // 2 :]))
 
 
 def percentiles(rounds: Sequence[float]) -> tuple[Measurement, ...]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +21,11 @@ from liteproof.measure import size
 from liteproof.measure.evaluation import Evaluation, read_evaluation
 from liteproof.measure.probe import Outcome, probe
 from liteproof.measure.runtime import Session, default_runtime, open_session
+from liteproof.measure.tensors import Array, TensorSpec, decode, match
 from liteproof.plan import Case, Model, Target, Variant, float_io_twin
 from liteproof.store import Entry, Store
 from liteproof.tflite.facts import Facts, facts
 from liteproof.tflite.reader import read_model
-
-Array = npt.NDArray[Any]
 
 
 class Bench:
@@ -125,7 +123,9 @@ class Subject:
         """The evaluation set's labels, shape (n,)."""
         labels = self.evaluation.labels
         if labels is None:
-            raise Unmeasured("the evaluation set has no labels", expected="an array y", where=self.model.evaluation.path)
+            raise Unmeasured(
+                "the evaluation set has no labels", expected="an array y", where=self.model.evaluation.path
+            )
         return labels
 
     @property
@@ -163,12 +163,37 @@ class Subject:
         try:
             return open_session(path, runtime=self._bench.runtime_of(self.target), threads=self.target.threads)
         except ModelError as error:
-            raise Unmeasured(f"{self.variant.name} does not load: {error.found}", where="see the check loads") from error
+            raise Unmeasured(
+                f"{self.variant.name} does not load: {error.found}", where="see the check loads"
+            ) from error
 
     @cached_property
     def outputs(self) -> Array:
         """The variant's first output on the evaluation set, dequantized to float32, shape (n, …)."""
         return self.open().predict(self.evaluation.x)[0]
+
+    @property
+    def ends(self) -> list[tuple[TensorSpec, Array]]:
+        """Each quantized input with its evaluation array, shape (n, …)."""
+        session = self.open()
+        pairs = zip(session.inputs, match(session.inputs, self.evaluation.x), strict=True)
+        return [(spec, values) for spec, values in pairs if spec.quantized]
+
+    def beside_float_twin(self) -> tuple[Array, Array, float, int]:
+        """Codes that this variant answers with, what its float-ended twin answers, and the output's scale and zero point.
+
+        The twin is fed the dequantized codes of this variant's inputs, so that no input of it lies on a tie, where kernels
+        round differently.
+        """
+        session = self.open()
+        codes = session.quantize_inputs(self.evaluation.x)
+        named = {spec.name: array for spec, array in zip(session.inputs, codes, strict=True)}
+        answered = session.predict_codes(named)[0]
+        twin = self.twin().open()
+        fed = [decode(spec, array) for spec, array in zip(session.inputs, codes, strict=True)]
+        expected = twin.predict({spec.name: array for spec, array in zip(twin.inputs, fed, strict=True)})[0]
+        output = session.outputs[0]
+        return answered, expected, output.scale, output.zero_point
 
     def twin(self) -> Subject:
         """The float-ended variant of the same integer network."""

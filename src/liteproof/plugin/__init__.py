@@ -9,6 +9,7 @@ nothing more unless the run selects acceptance suites; then `liteproof.plugin.ga
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -22,15 +23,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The options of a run. Written with `=`: see `_values_taken_for_paths`."""
     group = parser.getgroup("liteproof", "liteproof: acceptance of TensorFlow Lite / LiteRT models")
     group.addoption(
-        "--models", action="append", metavar="=DIR", help="a model's folder, or a folder of such (repeatable; default: models/)"
+        "--models",
+        action="append",
+        metavar="=DIR",
+        help="a model's folder, or a folder of such (repeatable; default: models/)",
     )
     group.addoption("--model", action="append", metavar="=NAME", help="judge this model only (repeatable)")
     group.addoption("--variant", action="append", metavar="=NAME", help="judge this variant only (repeatable)")
-    group.addoption("--target", action="append", metavar="=NAME", help="judge on this target (repeatable; default: host)")
-    group.addoption("--targets", metavar="=FILE", help="where targets are defined (default: targets.toml in the root folder)")
+    group.addoption(
+        "--target", action="append", metavar="=NAME", help="judge on this target (repeatable; default: host)"
+    )
+    group.addoption(
+        "--targets", metavar="=FILE", help="where targets are defined (default: targets.toml in the root folder)"
+    )
     group.addoption("--report-dir", metavar="=DIR", help="where the run leaves its folder (default: reports/)")
     group.addoption(
-        "--no-code", action="store_true", help="refuse everything in a manifest that runs Python (for models from a fork)"
+        "--no-code",
+        action="store_true",
+        help="refuse everything in a manifest that runs Python (for models from a fork)",
     )
 
 
@@ -83,7 +93,7 @@ def _refuse_values_taken_for_paths(config: pytest.Config) -> None:
     is then a test path, and another root folder and another pytest.ini follow from it.
     """
     arguments = [str(argument) for argument in config.invocation_params.args]
-    for option, value in zip(arguments, arguments[1:], strict=False):
+    for option, value in itertools.pairwise(arguments):
         if option in (*PATH_OPTIONS, *NAME_OPTIONS) and (config.invocation_params.dir / value).exists():
             raise pytest.UsageError(
                 f"pytest took {value!r} after {option} for a test path, and its root folder from it\n"

@@ -1,8 +1,8 @@
 """What a suite is written with: `case`, the variant under judgement, and `check`, the one place that records.
 
-    @pytest.mark.measures("top1_agreement")
-    def test_top1_agreement(case, check):
-        check(agreement.top1_agreement(case.reference, case.outputs))
+@pytest.mark.measures("top1_agreement")
+def test_top1_agreement(case, check):
+    check(agreement.top1_agreement(case.reference, case.outputs))
 """
 
 from __future__ import annotations
@@ -12,18 +12,20 @@ from collections.abc import Callable
 import pytest
 
 from liteproof.checks import Measurement
-from liteproof.measure.subject import Subject
+from liteproof.measure.subject import Bench, Subject
 from liteproof.plan import Case
 from liteproof.plugin.recording import Recorder
+
+
+BENCH = pytest.StashKey[Bench]()
 
 
 @pytest.fixture
 def case(request: pytest.FixtureRequest) -> Subject:
     """The variant under judgement, on this target, with its files opened when asked for."""
-    gate = request.config.pluginmanager.get_plugin("liteproof-gate")
+    bench: Bench = request.config.stash[BENCH]
     wanted: Case = request.param
-    subject: Subject = gate.bench.subject(wanted)
-    return subject
+    return bench.subject(wanted)
 
 
 @pytest.fixture

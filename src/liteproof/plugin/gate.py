@@ -11,7 +11,7 @@ travel on its report; the reports are written when the session ends.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,12 +22,14 @@ from liteproof.checks import METRICS, Check, Verdict
 from liteproof.errors import LiteproofError, UsageError
 from liteproof.measure.subject import Bench
 from liteproof.plan import Case, Plan, unmet
-from liteproof.plugin.recording import GateMissed, Recorder, metrics_of, recorded
+from liteproof.plugin.fixtures import BENCH
+from liteproof.plugin.recording import GateMissed, Recorder, recorded
 from liteproof.store import Store
 
 if TYPE_CHECKING:
     from liteproof.report.results import Results
 
+Reporting = Generator[None, pytest.TestReport, pytest.TestReport]
 NOTHING_CHECKED = pytest.ExitCode.NO_TESTS_COLLECTED
 
 
@@ -37,7 +39,7 @@ class Gate:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.store = Store.default()
-        self.bench = Bench(self.store)
+        self.bench = config.stash[BENCH] = Bench(self.store)
         self.plan = Plan((), ())
         self.worker = hasattr(config, "workerinput")
         self.checks: list[Check] = []
@@ -66,10 +68,7 @@ class Gate:
         from liteproof.manifest.resolve import load_plan
 
         option, here = config.option, config.invocation_params.dir
-        if option.models:
-            models = [here / name for name in option.models]
-        else:
-            models = [config.rootpath / "models"]
+        models = [here / name for name in option.models] if option.models else [config.rootpath / "models"]
         return load_plan(
             models,
             model_names=tuple(option.model or ()),
@@ -147,7 +146,7 @@ class Gate:
     # -- the tests --------------------------------------------------------------------------------------------------
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> object:
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
         """A test measures all it measures before it fails."""
         result = yield
         if _case_of(pyfuncitem):
@@ -155,7 +154,7 @@ class Gate:
         return result
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport:
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Reporting:
         """Record what a test that was cut short left unmeasured, and show a message where there is one for users."""
         error = call.excinfo.value if call.excinfo else None
         text = None
@@ -165,7 +164,7 @@ class Gate:
                 recorder.record_unmeasured(_reason(error))
             if isinstance(error, (GateMissed, LiteproofError)):
                 text = "\n\n".join(map(_message, recorder.missed())) or str(error)
-        report: pytest.TestReport = yield
+        report = yield
         if text is not None:
             report.longrepr = text
         return report
@@ -244,7 +243,7 @@ def _case_of(item: pytest.Item) -> Case | None:
 
 def _is_placeholder(item: pytest.Item) -> bool:
     callspec = getattr(item, "callspec", None)
-    return bool(callspec) and "case" in callspec.params and not isinstance(callspec.params["case"], Case)
+    return callspec is not None and "case" in callspec.params and not isinstance(callspec.params["case"], Case)
 
 
 def _unique(cases: list[Case]) -> list[Case]:

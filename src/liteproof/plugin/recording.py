@@ -8,15 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from liteproof.checks import Check, Measurement, Verdict, judge
+from liteproof.checks import METRICS, Check, Measurement, Verdict, judge
 from liteproof.plan import Case, unmet
-from liteproof.checks import METRICS
 from liteproof.report import wording
 
 PROPERTY = "liteproof.check"
 
 
-class GateMissed(Exception):  # noqa: N818 - it is shown to users by its text alone
+class GateMissed(Exception):
     """One or more gates of a test were missed."""
 
 

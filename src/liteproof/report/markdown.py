@@ -1,7 +1,7 @@
-"""`summary.md`: the table and the missed gates, fit for a pull-request comment.
+r"""`summary.md`: the table and the missed gates, fit for a pull-request comment.
 
-    >>> cell("a|b <script>")
-    'a\\\\|b &lt;script&gt;'
+>>> cell("a|b <script>")
+'a\\|b &lt;script&gt;'
 """
 
 from __future__ import annotations
@@ -53,9 +53,11 @@ def _missed(results: Results) -> Iterator[str]:
         return
     yield "\n### Gates\n"
     for check in blocking:
-        yield f"- {_mark(check)} **{cell(check.model)} / {cell(check.variant)}** on {cell(check.target)}: " + cell(
-            wording.gate_line(check)
-        ) + (f" — {cell(check.detail.splitlines()[0])}" if check.detail else "")
+        yield (
+            f"- {_mark(check)} **{cell(check.model)} / {cell(check.variant)}** on {cell(check.target)}: "
+            + cell(wording.gate_line(check))
+            + (f" — {cell(check.detail.splitlines()[0])}" if check.detail else "")
+        )
 
 
 def _mark(check: Check) -> str:

@@ -1,8 +1,8 @@
 """`results.json`: what a run found.
 
-    >>> run = Run(id="r", started="", finished="", complete=True, liteproof="0.1.0", git=None)
-    >>> decode(encode(Results(run=run))).run.complete
-    True
+>>> run = Run(id="r", started="", finished="", complete=True, liteproof="0.1.0", git=None)
+>>> decode(encode(Results(run=run))).run.complete
+True
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ def finite(check: Check) -> Check:
     interval = check.interval
     if interval is not None and not all(math.isfinite(end) for end in interval):
         interval = None
-    return replace(check, value=keep(check.value), margin=keep(check.margin), limit=keep(check.limit), interval=interval)
+    return replace(
+        check, value=keep(check.value), margin=keep(check.margin), limit=keep(check.limit), interval=interval
+    )
 
 
 def encode(results: Results) -> bytes:

@@ -1,7 +1,7 @@
 """One row a variant: the table that the terminal, the pull request and the README show.
 
-    >>> HEADINGS
-    ('variant', 'size', 'ratio', 'agree', 'drop', 'p50 ms', 'p95 ms', 'verdict')
+>>> HEADINGS
+('variant', 'size', 'ratio', 'agree', 'drop', 'p50 ms', 'p95 ms', 'verdict')
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """The end of a run on the terminal: one table, and the missed gates under it. Fits 80 columns.
 
-    >>> import io
-    >>> from liteproof.report.results import Results, Run
-    >>> out = io.StringIO()
-    >>> show(Results(Run("r", "", "", True, "0.1.0", None)), out, width=80, color=False)
-    >>> out.getvalue()
-    ''
+>>> import io
+>>> from liteproof.report.results import Results, Run
+>>> out = io.StringIO()
+>>> show(Results(Run("r", "", "", True, "0.1.0", None)), out, width=80, color=False)
+>>> out.getvalue()
+''
 """
 
 from __future__ import annotations
@@ -59,9 +59,7 @@ def _gates(blocking: list[Check], console: object) -> None:
     assert isinstance(console, Console)  # noqa: S101 - narrows the type; rich is imported late
     for check in blocking:
         verdict = check.verdict or Verdict.PASS
-        line = Text.assemble(
-            (f"{verdict}", STYLES[verdict]), f" {check.variant}: {wording.gate_line(check)}"
-        )
+        line = Text.assemble((f"{verdict}", STYLES[verdict]), f" {check.variant}: {wording.gate_line(check)}")
         console.print(line, soft_wrap=True)
         note = wording.unsure(check.samples_to_settle) if verdict is Verdict.PROVISIONAL else check.detail
         if note:

@@ -1,9 +1,9 @@
 """How numbers and verdicts are written, the same in every report.
 
-    >>> number("size_ratio", 0.28571), number("latency_p50_ms", 0.0312), number("size_bytes", 16384.0)
-    ('0.286', '0.031 ms', '16.4 kB')
-    >>> number("top1_agreement", None)
-    '—'
+>>> number("size_ratio", 0.28571), number("latency_p50_ms", 0.0312), number("size_bytes", 16384.0)
+('0.286', '0.031 ms', '16.4 kB')
+>>> number("top1_agreement", None)
+'—'
 """
 
 from __future__ import annotations

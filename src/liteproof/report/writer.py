@@ -1,7 +1,7 @@
 """A run's folder under `reports/`: every report of one run, made from its `results.json`.
 
-    >>> sorted(RENDERERS)
-    ['junit.xml', 'summary.md']
+>>> sorted(RENDERERS)
+['junit.xml', 'summary.md']
 """
 
 from __future__ import annotations
