@@ -1,0 +1,1 @@
+"""Tests of reading `.tflite` files, on files that `build` makes."""
