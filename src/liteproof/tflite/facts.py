@@ -27,7 +27,7 @@ FLOAT_TYPES = frozenset({"FLOAT32", "FLOAT16", "FLOAT64", "BFLOAT16", "FLOAT8_E4
 # Which inputs of an operator are weights and which are biases (schema and kernels of LiteRT).
 _LSTM_WEIGHTS = (*range(1, 12), 16)
 _LSTM_BIASES = (12, 13, 14, 15, 17)
-_WEIGHT_INPUTS: Mapping[str, tuple[int, ...]] = {
+WEIGHT_INPUTS: Mapping[str, tuple[int, ...]] = {
     "CONV_2D": (1,),
     "DEPTHWISE_CONV_2D": (1,),
     "FULLY_CONNECTED": (1,),
@@ -43,7 +43,7 @@ _WEIGHT_INPUTS: Mapping[str, tuple[int, ...]] = {
     "UNIDIRECTIONAL_SEQUENCE_RNN": (1, 2),
     "SVDF": (1, 2),
 }
-_BIAS_INPUTS: Mapping[str, tuple[int, ...]] = {
+BIAS_INPUTS: Mapping[str, tuple[int, ...]] = {
     "CONV_2D": (2,),
     "DEPTHWISE_CONV_2D": (2,),
     "FULLY_CONNECTED": (2,),
@@ -56,7 +56,7 @@ _BIAS_INPUTS: Mapping[str, tuple[int, ...]] = {
     "SVDF": (3,),
 }
 # The dimension along which weights have a scale each (8-bit quantization specification); others have one scale.
-_PER_AXIS_DIMENSION = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 0}
+PER_AXIS_DIMENSION = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 0}
 
 # Operators that move or convert values and compute nothing: a float tensor at one of them is no float arithmetic.
 _CONVERSIONS = ("QUANTIZE", "DEQUANTIZE", "DENSIFY", "CAST")
@@ -270,9 +270,9 @@ def _use(uses: Readers, index: int) -> tuple[str, Role]:
     name = ""
     for operator, position in _final_readers(uses, index):
         name = operator.name
-        if position in _WEIGHT_INPUTS.get(name, ()):
+        if position in WEIGHT_INPUTS.get(name, ()):
             return name, "weight"
-        if position in _BIAS_INPUTS.get(name, ()):
+        if position in BIAS_INPUTS.get(name, ()):
             return name, "bias"
     return name, "other"
 
@@ -289,7 +289,7 @@ def _final_readers(uses: Readers, index: int) -> list[tuple[Operator, int]]:
 
 def _parameter(model: Model, uses: Readers, tensor: Tensor) -> ParameterTensor:
     operator, role = _use(uses, tensor.index)
-    dimension = _PER_AXIS_DIMENSION.get(operator, len(tensor.shape))
+    dimension = PER_AXIS_DIMENSION.get(operator, len(tensor.shape))
     size = model.buffers[tensor.buffer].size
     if role == "bias":
         channels = tensor.elements
