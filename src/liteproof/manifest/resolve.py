@@ -1,0 +1,398 @@
+"""From the folders that a run names to the work it will do: every manifest checked, every default filled in.
+
+    >>> plan = load_plan([Path("models")], root=Path("."), store=Store.default())  # doctest: +SKIP
+    >>> plan.models[0].variants[0].budgets["host"]["top1_agreement"]                # doctest: +SKIP
+    0.99
+
+Nothing is converted, loaded or imported. Files that a manifest names are hashed, once: the store remembers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from liteproof import plan
+from liteproof.checks import METRICS
+from liteproof.manifest import keys
+from liteproof.manifest.budgets import Budgets, read_budgets
+from liteproof.manifest.data import Arrays, find_arrays, require_fit, require_labels
+from liteproof.manifest.files import Folder
+from liteproof.manifest.memory import Memory
+from liteproof.manifest.place import Place, clean, nearest, one_of, written
+from liteproof.manifest.schema import CALLABLE, Manifest, VariantTable, read_manifest
+from liteproof.manifest.selection import MANIFEST, find_models, select_models, select_variants
+from liteproof.manifest.source import Expectation, find_expectation, kind_of_source
+from liteproof.manifest.targets import read_targets, select_targets
+from liteproof.recipes import RECIPES
+from liteproof.store import Store
+
+TARGETS = "targets.toml"
+
+
+def load_plan(
+    models: Sequence[Path],
+    *,
+    model_names: Iterable[str] = (),
+    variant_names: Iterable[str] = (),
+    target_names: Iterable[str] = (),
+    targets_file: Path | None = None,
+    root: Path,
+    no_code: bool = False,
+    store: Store,
+) -> plan.Plan:
+    """Everything that a run will do.
+
+    Args:
+        models: Folders of models, or folders of such.
+        model_names: The models to judge; none: all of them. The manifests of others are not looked at.
+        variant_names: The variants to judge, in whichever model has them; none: all of them.
+        target_names: The targets to judge on; none: `host`.
+        targets_file: Where targets are defined; None: `targets.toml` in the root folder, if there is one.
+        root: The folder that Python callables of a manifest are imported from.
+        no_code: Whether to refuse everything in a manifest that runs Python.
+        store: Where digests of files are remembered.
+
+    Raises:
+        UsageError: if anything in the request, a manifest, or the files that it names is wrong.
+    """
+    here = Path(os.path.normpath(root.absolute()))
+    targets_path = targets_file or (here / TARGETS if (here / TARGETS).is_file() else None)
+    targets = read_targets(targets_path)
+    selected = select_targets(targets, tuple(target_names) or ("host",), Place.of(targets_path or here / TARGETS))
+    folders = select_models(find_models(models), tuple(model_names))
+    with Memory(store) as memory:
+        around = _Around(targets, tuple(target.name for target in selected), here, no_code, memory)
+        resolved = [_Resolving(folder, around).model() for folder in folders]
+    return plan.Plan(select_variants(resolved, tuple(variant_names)), selected, str(here), no_code)
+
+
+@dataclass(frozen=True)
+class _Around:
+    """What holds for all models of a run."""
+
+    targets: Mapping[str, plan.Target]
+    selected: tuple[str, ...]
+    root: Path
+    no_code: bool
+    memory: Memory
+
+
+class _Resolving:
+    """One manifest on its way to a `plan.Model`."""
+
+    def __init__(self, folder: Path, around: _Around) -> None:
+        path = folder / MANIFEST
+        self.name = folder.name
+        self.manifest: Manifest = read_manifest(path)
+        self.place = Place.of(path)
+        self.around = around
+        self.memory = around.memory
+        self.folder = Folder(folder, self.manifest.model.allow_outside)
+        self.file = self.memory.file(path)
+
+    def model(self) -> plan.Model:
+        """The model with its variants and their budgets."""
+        self._refuse_code()
+        self._require_sense()
+        source, kind, expectation = self._source()
+        labels = self._labels()
+        evaluation, arrays = self._arrays("evaluation", self.manifest.data.evaluation, expectation, labels)
+        calibration = self._calibration(expectation, labels, evaluation)
+        identity = keys.Source(kind, source.sha256, self.manifest.model.trust, self._custom_objects())
+        given = self.manifest.model
+        bare = plan.Model(
+            name=self.name,
+            task=given.task,
+            manifest=self.file,
+            source=source,
+            source_kind=kind,
+            outputs=given.outputs,
+            labels=labels,
+            classes=self._classes(labels, arrays),
+            threshold=0.5 if given.threshold is None else given.threshold,
+            evaluation=evaluation,
+            samples=arrays.samples,
+            labelled=arrays.y is not None,
+            calibration=calibration,
+            trust=given.trust,
+            custom_objects=given.custom_objects,
+            float32_key=keys.float32_key(identity),
+            reference_key=keys.reference_key(identity, evaluation.sha256),
+            variants=tuple(
+                self._variant(name, table, source, identity, calibration)
+                for name, table in self.manifest.variants.items()
+            ),
+            prefer=given.prefer,
+            release=self._release(),
+        )
+        return self._with_budgets(bare)
+
+    # -- [model] ------------------------------------------------------------------------------------------------------
+
+    def _refuse_code(self) -> None:
+        if not self.around.no_code:
+            return
+        model, calibration = self.manifest.model, self.manifest.data.calibration
+        for table, key, value, runs in (
+            ("model", "trust", model.trust, model.trust),
+            ("model", "custom_objects", model.custom_objects, model.custom_objects is not None),
+            ("data", "calibration", calibration, calibration is not None and _is_callable(calibration)),
+        ):
+            if runs:
+                place = self.place.at(table)
+                raise place.wrong(
+                    f"{key} = {written(value)} in {place.name} runs Python",
+                    "a manifest that runs none, because of --no-code",
+                    f"remove {key}, or run without --no-code if you trust where this comes from",
+                )
+
+    def _require_sense(self) -> None:
+        """Keys that mean nothing for the task."""
+        model, place = self.manifest.model, self.place.at("model")
+        if model.threshold is not None and model.task != "binary":
+            raise place.wrong(
+                f"threshold in {place.name}", f'task = "binary"; it is "{model.task}"', "remove threshold"
+            )
+        if model.threshold is not None and not 0.0 < model.threshold < 1.0:
+            raise place.wrong(
+                f"threshold = {written(model.threshold)} in {place.name}", "a probability between 0 and 1"
+            )
+        for key in ("outputs", "labels"):
+            if model.task == "regression" and getattr(model, key) is not None:
+                raise place.wrong(
+                    f"{key} in {place.name} means nothing for a regression", "no such key", f"remove {key}"
+                )
+
+    def _source(self) -> tuple[plan.File, str, Expectation]:
+        place = self.place.at("model")
+        path = self.folder.find(self.manifest.model.source, "source", place, folder=True)
+        kind = kind_of_source(path, place)
+        file = self.memory.file(path)
+        found = self.memory.facts(Expectation, file, lambda: find_expectation(path, kind)) or Expectation()
+        if found.quantized:
+            raise place.wrong(
+                f"source {written(path.name)} is quantized already",
+                "a float .tflite",
+                "name the float original; a quantized file can be a variant: file = …",
+            )
+        if found.weights_only:
+            raise place.wrong(
+                f"source {written(path.name)} holds weights without an architecture",
+                "a whole model",
+                'save it with model.save("model.keras"), not with save_weights',
+            )
+        return file, kind, found
+
+    def _labels(self) -> tuple[str, ...] | None:
+        given, place = self.manifest.model.labels, self.place.at("model")
+        if given is None:
+            return None
+        labels = self._read_labels(given, place) if isinstance(given, str) else list(given)
+        for at, label in enumerate(labels):
+            if not label.strip():
+                raise place.wrong(f"label {at} is empty", "a name for each class")
+            if label in labels[:at]:
+                raise place.wrong(
+                    f"label {at} is '{clean(label)}', as label {labels.index(label)} is", "different names"
+                )
+        if len(labels) < 2 or (self.manifest.model.task == "binary" and len(labels) != 2):
+            wanted = "two" if self.manifest.model.task == "binary" else "at least two"
+            raise place.wrong(f"there are {len(labels)} labels", f"{wanted}, in the order of the classes")
+        return tuple(labels)
+
+    def _read_labels(self, name: str, place: Place) -> list[str]:
+        path = self.folder.find(name, "labels", place)
+        try:
+            return path.read_text(encoding="utf-8-sig").rstrip().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise place.wrong(f"labels = {written(name)}: {error}", "a text file in UTF-8, a label a line") from error
+
+    def _custom_objects(self) -> dict[str, str] | None:
+        name = self.manifest.model.custom_objects
+        return self._code(name, "custom_objects", self.place.at("model")) if name else None
+
+    def _code(self, name: str, key: str, place: Place) -> dict[str, str]:
+        module = keys.find_module(name, key, self.around.root, place)
+        return keys.code_identity(name, self.memory.file(module).sha256)
+
+    def _classes(self, labels: tuple[str, ...] | None, arrays: Arrays) -> int | None:
+        task = self.manifest.model.task
+        if task == "regression":
+            return None
+        if labels is not None:
+            return len(labels)
+        if task == "binary":
+            return 2
+        return arrays.labels.highest + 1 if arrays.labels else None
+
+    # -- [data] -------------------------------------------------------------------------------------------------------
+
+    def _arrays(
+        self, key: str, name: str, expectation: Expectation, labels: tuple[str, ...] | None
+    ) -> tuple[plan.File, Arrays]:
+        path = self.folder.find(name, key, self.place.at("data"))
+        file = self.memory.file(path)
+        arrays = self.memory.facts(Arrays, file, lambda: find_arrays(path))
+        assert arrays is not None  # noqa: S101 - find_arrays gives arrays or raises
+        require_fit(arrays, expectation.inputs, path)
+        task = self.manifest.model.task
+        if task != "regression":
+            classes = len(labels) if labels else 2 if task == "binary" else None
+            require_labels(arrays, classes, path, named=labels is not None)
+        return file, arrays
+
+    def _calibration(
+        self, expectation: Expectation, labels: tuple[str, ...] | None, evaluation: plan.File
+    ) -> plan.Calibration | None:
+        name, place = self.manifest.data.calibration, self.place.at("data")
+        if name is None:
+            return None
+        if _is_callable(name):
+            if not re.fullmatch(CALLABLE, name):
+                raise place.wrong(f"calibration = {written(name)} in {place.name}", '"package.module:name", or a file')
+            return plan.Calibration(None, name)
+        file, _ = self._arrays("calibration", name, expectation, labels)
+        if file.sha256 == evaluation.sha256:
+            raise place.wrong(
+                f"calibration = {written(name)} in {place.name} is the evaluation set",
+                "other samples: a variant is never judged on what it was calibrated on",
+                "set some training samples aside for calibration",
+            )
+        return plan.Calibration(file)
+
+    def _calibration_identity(self, calibration: plan.Calibration) -> dict[str, str]:
+        if calibration.file:
+            return {"sha256": calibration.file.sha256}
+        return self._code(calibration.callable or "", "calibration", self.place.at("data"))
+
+    # -- [variants] ---------------------------------------------------------------------------------------------------
+
+    def _variant(
+        self,
+        name: str,
+        table: VariantTable,
+        source: plan.File,
+        identity: keys.Source,
+        calibration: plan.Calibration | None,
+    ) -> plan.Variant:
+        place = self.place.at("variants").at(name)
+        recipe = self._recipe(name, table, place)
+        waivers = self._waivers(name)
+        if table.file is not None:
+            if table.toolchain:
+                raise place.wrong(f"toolchain in {place.name} beside file", "one of the two", "remove toolchain")
+            file = self.memory.file(self.folder.find(table.file, "file", place))
+            return plan.Variant(name, recipe, None, file, keys.file_key(file.sha256), {}, waivers=waivers)
+        if identity.kind == "tflite" and recipe == "float32" and table.toolchain is None:
+            return plan.Variant(name, recipe, None, source, keys.file_key(source.sha256), {}, waivers=waivers)
+        toolchain = self._toolchain(recipe, table, identity.kind, place)
+        calibrated_on = None
+        if RECIPES[recipe].calibrated:
+            if calibration is None:
+                raise place.wrong(
+                    f"recipe {recipe} needs a calibration set",
+                    "calibration in [data]: an .npz with x, or a Python callable",
+                    'add calibration = "calibration.npz" to [data], with some hundred training samples',
+                )
+            calibrated_on = self._calibration_identity(calibration)
+        key = keys.variant_key(identity, recipe, toolchain, calibrated_on, {})
+        return plan.Variant(name, recipe, toolchain, None, key, {}, waivers=waivers)
+
+    def _recipe(self, name: str, table: VariantTable, place: Place) -> str:
+        recipe = table.recipe or name
+        if recipe in RECIPES:
+            return recipe
+        if table.recipe:
+            found, cure = f"recipe = {written(recipe)} in {place.name}", "correct the recipe"
+        elif table.file is not None:
+            found = f"{place.name} does not say what its file claims to be"
+            cure = f'add recipe = "{nearest(name, RECIPES) or "int8"}"'
+        else:
+            found = f"{place.name} is not named after a recipe, and names none"
+            cure = f'rename it, or add recipe = "{nearest(name, RECIPES) or "int8"}"'
+        raise place.wrong(found, one_of(recipe, RECIPES, what="a recipe"), cure)
+
+    def _toolchain(self, recipe: str, table: VariantTable, kind: str, place: Place) -> str:
+        can = RECIPES[recipe].toolchains
+        if kind == "tflite":  # TFLiteConverter starts from Keras and SavedModels only
+            can = tuple(toolchain for toolchain in can if toolchain != "tensorflow")
+        if not can:
+            others = [name for name, entry in RECIPES.items() if "litert" in entry.toolchains]
+            raise place.wrong(
+                f"recipe {recipe} cannot start from a .tflite source",
+                f"float32 (the source itself), one of {', '.join(others)}, or file = …",
+                "name the Keras original as source, or hand the variant over as a file",
+            )
+        toolchain = table.toolchain or can[0]
+        if toolchain not in can:
+            reason = " from a .tflite source" if toolchain in RECIPES[recipe].toolchains else ""
+            raise place.wrong(
+                f"toolchain {toolchain} does not know recipe {recipe}{reason}",
+                " or ".join(can),
+                f'write toolchain = "{can[0]}", or remove the key',
+            )
+        return toolchain
+
+    # -- [budgets], [[waivers]], [release] ----------------------------------------------------------------------------
+
+    def _with_budgets(self, bare: plan.Model) -> plan.Model:
+        budgets: Budgets = read_budgets(
+            self.manifest.budgets,
+            variants=self.manifest.variants,
+            targets=self.around.targets,
+            place=self.place.at("budgets"),
+        )
+        budgets.require_applicable(bare)
+        self._require_waived_variants()
+        variants = tuple(
+            dataclasses.replace(
+                variant,
+                budgets={name: budgets.limits_for(bare, variant, name) for name in self.around.selected},
+                regression=budgets.regression_for(bare, variant),
+            )
+            for variant in bare.variants
+        )
+        return dataclasses.replace(bare, variants=variants)
+
+    def _require_waived_variants(self) -> None:
+        place = self.place.at("waivers")
+        for waiver in self.manifest.waivers:
+            if waiver.variant not in self.manifest.variants:
+                known = self.manifest.variants
+                raise place.wrong(
+                    f"variant = {written(waiver.variant)} in [[waivers]]",
+                    one_of(waiver.variant, known, what="a variant"),
+                    "correct the name, or remove the waiver",
+                )
+            close = nearest(waiver.rule, METRICS, cutoff=0.85)
+            if waiver.rule not in METRICS and close:
+                raise place.wrong(
+                    f"rule = {written(waiver.rule)} in [[waivers]]", f"a rule or a metric; nearest: '{close}'"
+                )
+
+    def _waivers(self, variant: str) -> tuple[plan.Waiver, ...]:
+        return tuple(
+            plan.Waiver(waiver.variant, waiver.rule, waiver.reason, waiver.until, waiver.tensor)
+            for waiver in self.manifest.waivers
+            if waiver.variant == variant
+        )
+
+    def _release(self) -> tuple[str, ...]:
+        place, targets = self.place.at("release"), self.manifest.release.targets
+        for name in targets:
+            if name not in self.around.targets:
+                raise place.wrong(
+                    f"targets = {written(targets)} in {place.name}: there is no target '{clean(name)}'",
+                    one_of(name, self.around.targets, what="a target"),
+                    f"define [{clean(name)}] in targets.toml, or correct the name",
+                )
+        return tuple(dict.fromkeys(targets))
+
+
+def _is_callable(name: str) -> bool:
+    return ":" in name and not name.endswith(".npz")

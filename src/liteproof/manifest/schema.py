@@ -1,0 +1,363 @@
+"""The keys of `model.toml` and `targets.toml`, their types and their meaning.
+
+One class a table: reading, the published JSON Schema and the editor's completion all come from here.
+
+    >>> read_table(DataTable, {"evaluation": "evaluation.npz"}, Place("model.toml", "data")).calibration is None
+    True
+    >>> read_table(DataTable, {"evaluation": 3}, Place("model.toml", "data"))
+    Traceback (most recent call last):
+      ...
+    liteproof.errors.UsageError: evaluation = 3 in [data] is a whole number
+      expected: a string
+      where:    model.toml [data]
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import tomllib
+import typing
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from liteproof.checks import METRICS
+from liteproof.manifest.place import Place, clean, kind_of, nearest, written
+
+NAME = r"^[A-Za-z0-9_-]+$"
+CALLABLE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
+
+# Metrics that are spoken for but that nothing measures yet: no variant and no target may take their names, and a budget
+# on one is refused, since a limit that gates nothing would look like a gate that was kept.
+RESERVED_METRICS = frozenset(
+    {
+        "size_ratio",
+        "source_size_ratio",
+        "size_bytes",
+        "top1_agreement",
+        "top5_agreement",
+        "accuracy",
+        "accuracy_drop",
+        "worst_class_recall_drop",
+        "max_abs_error",
+        "mean_abs_error",
+        "cosine_similarity",
+        "sqnr_db",
+        "confidence_drift",
+        "saturation",
+        "nonfinite_outputs",
+        "weight_error_lsb",
+        "spec_violations",
+        "float_ops",
+        "latency_p50_ms",
+        "latency_p95_ms",
+        "latency_p99_ms",
+        "cold_start_ms",
+        "cpu_ms",
+        "speedup",
+        "peak_memory_mb",
+    }
+)
+RESERVED_NAMES = RESERVED_METRICS | METRICS.keys() | {"all", "regression"}
+
+_Strings = list[str]
+_CustomObjects = Annotated[
+    str, Meta(pattern=CALLABLE, description='Custom layers: "package.module:name" of a mapping in the root folder.')
+]
+# No leading dash, which ssh(1) would take for an option.
+_Destination = Annotated[
+    str, Meta(pattern=r"^[^\s-]\S*$", description="Whatever ssh(1) takes as a destination; none: this machine.")
+]
+_Interpreter = Annotated[str, Meta(pattern=r"\S", description="The interpreter that runs the suites there.")]
+
+
+class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is under acceptance."""
+
+    task: Annotated[
+        Literal["classification", "binary", "regression"],
+        Meta(description="What the outputs mean. An autoencoder is a regression onto its input."),
+    ]
+    source: Annotated[
+        str, Meta(description="The trained original: .keras, .h5, a SavedModel folder, or a float .tflite.")
+    ]
+    labels: Annotated[
+        str | _Strings | None, Meta(description="Names of the classes: a file with one a line, or an array.")
+    ] = None
+    outputs: Annotated[
+        Literal["probabilities", "logits"] | None,
+        Meta(description="What the outputs are. Default: told from the outputs of the source."),
+    ] = None
+    threshold: Annotated[
+        float | None, Meta(description="Decision threshold of a binary model, on the probability. Default: 0.5.")
+    ] = None
+    trust: Annotated[bool, Meta(description="The source may carry code, which loading it runs.")] = False
+    custom_objects: _CustomObjects | None = None
+    prefer: Annotated[
+        Literal["smallest", "fastest", "most-accurate"],
+        Meta(description="Which accepted variant to recommend."),
+    ] = "smallest"
+    allow_outside: Annotated[bool, Meta(description="Files that this manifest names may lie outside its folder.")] = (
+        False
+    )
+
+
+class DataTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """Arrays in the source model's own input domain."""
+
+    evaluation: Annotated[
+        str,
+        Meta(description="What variants are judged on: an .npz with x (n, …) or an array an input; y (n,) optional."),
+    ]
+    calibration: Annotated[
+        str | None,
+        Meta(
+            description='What activation ranges are calibrated on: an .npz, or "package.module:name", a callable that '
+            "yields batches. Never the evaluation set."
+        ),
+    ] = None
+
+
+class VariantTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """One .tflite, converted from the source by a recipe or handed over as a file."""
+
+    recipe: Annotated[
+        str | None, Meta(description="How it is made, or what a file claims to be. Default: the table's name.")
+    ] = None
+    toolchain: Annotated[
+        Literal["tensorflow", "litert"] | None,
+        Meta(description="Who converts. Default: tensorflow where it knows the recipe."),
+    ] = None
+    file: Annotated[str | None, Meta(description="A .tflite that was built elsewhere, judged as it is.")] = None
+
+
+class WaiverTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """A rule or metric that one variant is exempt from until a day."""
+
+    variant: Annotated[str, Meta(description="The variant that it is for.")]
+    rule: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$", description="A specification rule or a metric.")]
+    reason: Annotated[str, Meta(pattern=r"\S", description="Why; it is shown in every report.")]
+    until: Annotated[date, Meta(description="The last day on which it holds.")]
+    tensor: Annotated[str | None, Meta(description="The only tensor that it is for.")] = None
+
+
+class ReleaseTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a sign-off demands."""
+
+    targets: Annotated[_Strings, Meta(min_length=1, description="Targets on which every gate must be PASS.")] = (
+        msgspec.field(default_factory=lambda: ["host"])
+    )
+
+
+class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
+    """A model.toml."""
+
+    model: ModelTable
+    data: DataTable
+    variants: dict[str, VariantTable]
+    budgets: dict[str, Any] = {}
+    waivers: list[WaiverTable] = []
+    release: ReleaseTable = msgspec.field(default_factory=ReleaseTable)
+
+
+class DelegateTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """A delegate library that the runtime loads."""
+
+    library: Annotated[str, Meta(min_length=1, description="Its file name or path on the target.")]
+    options: Annotated[dict[str, str | int], Meta(description="What it is given, as strings.")] = {}
+
+
+class TargetTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the suites run. Neither ssh nor python: this machine, this interpreter."""
+
+    ssh: _Destination | None = None
+    python: _Interpreter | None = None
+    runtime: Annotated[
+        Literal["ai_edge_litert", "tflite_runtime", "tensorflow"] | None,
+        Meta(description="Default: the first installed of ai_edge_litert, tflite_runtime, tensorflow."),
+    ] = None
+    threads: Annotated[int, Meta(ge=1, le=1024, description="Threads of one inference.")] = 1
+    delegate: DelegateTable | None = None
+    rehearsal: Annotated[
+        bool,
+        Meta(description="An emulated or borrowed machine: time limits are lifted, a sign-off is refused."),
+    ] = False
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file.
+
+    Raises:
+        UsageError: if it cannot be read, is not UTF-8, or is not TOML; with the line.
+    """
+    place = Place.of(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise place.wrong(f"cannot read the file: {error.strerror or error}", "a readable TOML file") from error
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise place.wrong(
+            f"byte {content[error.start]:#04x} in line {line} is not UTF-8", "a TOML file in UTF-8", "save it as UTF-8"
+        ) from error
+    except RecursionError as error:
+        raise place.wrong("the file nests tables or arrays too deeply", "a TOML file") from error
+    except ValueError as error:  # TOMLDecodeError, or a number with thousands of digits
+        raise place.wrong(f"not TOML: {clean(str(error))}", "a TOML file", "mend the line") from error
+
+
+def read_manifest(path: Path) -> Manifest:
+    """A `model.toml`, its keys and types checked; what the values lead to is not looked at.
+
+    Raises:
+        UsageError: if it cannot be read, or if a key or a type is wrong.
+    """
+    place, raw = Place.of(path), read_toml(path)
+    known = Manifest.__struct_fields__
+    for key in raw:
+        if key not in known:
+            raise place.unknown(key, known, what="a table of model.toml")
+    for key in ("model", "data"):
+        if key not in raw:
+            raise place.wrong(f"there is no table [{key}]", "[model], [data] and [variants.…]", f"add [{key}]")
+    variants = _table(raw.get("variants", {}), place, "variants")
+    if not variants:
+        raise place.wrong("there are no variants", "a table for each variant", "add a table such as [variants.int8]")
+    waivers = raw.get("waivers", [])
+    if not isinstance(waivers, list):
+        raise place.wrong(f"waivers is {kind_of(waivers)}", "an array of tables: [[waivers]]")
+    return Manifest(
+        model=read_table(ModelTable, raw["model"], place.at("model")),
+        data=read_table(DataTable, raw["data"], place.at("data")),
+        variants={
+            check_name(name, place.at("variants"), "variant"): read_table(
+                VariantTable, table, place.at(f"variants.{name}")
+            )
+            for name, table in variants.items()
+        },
+        budgets=_table(raw.get("budgets", {}), place, "budgets"),
+        waivers=[read_table(WaiverTable, table, place.at("waivers")) for table in waivers],
+        release=read_table(ReleaseTable, raw.get("release", {}), place.at("release")),
+    )
+
+
+def check_name(name: str, place: Place, what: str) -> str:
+    """The name itself, if a variant, a target or a model may have it.
+
+    Raises:
+        UsageError: if it has other characters, or if it is reserved.
+    """
+    if not re.fullmatch(NAME, name):
+        raise place.wrong(f"the {what} name '{clean(name)}'", "letters, digits, '_' and '-'", "rename it")
+    if name in RESERVED_NAMES:
+        used = "stands for a table of budgets" if name in ("all", "regression") else "is the name of a metric"
+        raise place.wrong(f"the {what} name '{name}' {used}", "a name that is not reserved", "rename it")
+    return name
+
+
+def _table(raw: object, place: Place, key: str) -> dict[str, Any]:
+    if not isinstance(raw, dict):
+        raise place.wrong(f"{key} is {kind_of(raw)}", f"a table: [{key}]")
+    return raw
+
+
+T = TypeVar("T", bound=Struct)
+
+
+def read_table(kind: type[T], raw: object, place: Place) -> T:
+    """A table as its class.
+
+    Raises:
+        UsageError: if it is not a table, if a key is unknown or missing, or if a value has the wrong type.
+    """
+    if not isinstance(raw, dict):
+        raise place.wrong(f"{place.table} is {kind_of(raw)}", f"a table: {place.name}")
+    hints = _hints(kind)
+    for key, value in raw.items():
+        if key not in hints:
+            raise place.unknown(key, hints, what=f"a key of {place.name}")
+        _require_value(key, value, hints[key], place)
+    required = kind.__struct_fields__[: len(kind.__struct_fields__) - len(kind.__struct_defaults__)]
+    for key in required:
+        if key not in raw:
+            expected = f"{key} = {_in_words(hints[key])}"
+            raise place.wrong(f"{place.name} has no key '{key}'", expected, f"add {key}")
+    return msgspec.convert(raw, kind)
+
+
+@functools.cache
+def _hints(kind: type[Struct]) -> dict[str, Any]:
+    return typing.get_type_hints(kind, include_extras=True)
+
+
+def _require_value(key: str, value: object, hint: Any, place: Place) -> None:
+    for table in typing.get_args(hint):
+        if isinstance(value, dict) and isinstance(table, type) and issubclass(table, Struct):
+            read_table(table, value, place.at(key))
+    found = f"{key} = {written(value)} in {place.name}"
+    # Such a value could end up in a path or in a command line; a reason is only ever text, of several lines perhaps.
+    if isinstance(value, str) and key != "reason" and not value.isprintable():
+        raise place.wrong(found, "a string without control characters")
+    try:
+        msgspec.convert(value, hint)
+    except msgspec.ValidationError as error:
+        nodes, expected, kind = _nodes(hint), _in_words(hint, key), kind_of(value)
+        choices = [choice for node in nodes for choice in node.get("enum", ()) if choice is not None]
+        stringy = isinstance(value, str) and (choices or "string" in [node.get("type") for node in nodes])
+        if not stringy and kind not in expected:
+            found += f" is {kind}"
+        close = nearest(value, choices) if isinstance(value, str) else None
+        raise place.wrong(found, expected + (f"; nearest: '{close}'" if close else "")) from error
+
+
+def _nodes(hint: Any) -> list[dict[str, Any]]:
+    """The JSON Schema of each type that a value may have."""
+    schema = msgspec.json.schema(hint)
+    nodes: list[dict[str, Any]] = schema.get("anyOf", [schema])
+    return nodes
+
+
+# What a pattern asks for, in words.
+_FORMS = {
+    "custom_objects": 'a string "package.module:name"',
+    "rule": "a rule or a metric: lower-case letters, digits and '_'",
+    "reason": "a reason that a reader of the report can judge",
+    "ssh": "a destination of ssh(1), such as \"pi@raspberrypi.local\": a string without blanks or a leading '-'",
+    "python": "the path of an interpreter: a string",
+    "options": "a table of strings and whole numbers",
+}
+_WORDS = {
+    "string": "a string",
+    "number": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "array": "an array of strings",
+    "object": "a table",
+}
+
+
+def _in_words(hint: Any, key: str = "") -> str:
+    """What TOML should hold for a type, in words."""
+    if key in _FORMS:
+        return _FORMS[key]
+    words: list[str] = []
+    for node in _nodes(hint):
+        if "enum" in node:
+            words += [f'"{choice}"' for choice in node["enum"] if choice is not None]
+        elif node.get("format") == "date":
+            words.append("a date such as 2027-03-31")
+        elif node.get("type") != "null":
+            words.append(_WORDS.get(node.get("type", "object"), "a table") + _bounds(node))
+    return " or ".join(words)
+
+
+def _bounds(node: dict[str, Any]) -> str:
+    if "minimum" in node:
+        return f" from {node['minimum']} to {node['maximum']}"
+    return ", not empty" if node.get("minItems") or node.get("minLength") else ""
