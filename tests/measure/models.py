@@ -1,0 +1,91 @@
+"""The tiny models that the tests of this folder run: committed conversions (data/make.py) and graphs built here."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import flatbuffers
+import numpy as np
+import tflite as schema
+
+from tests.tflite.build import OperatorSpec, TensorSpec, build, bytes_of
+
+DATA = Path(__file__).parent / "data"
+RUNTIMES = ("ai_edge_litert", "tflite_runtime")
+
+
+def data(name: str) -> Path:
+    return DATA / f"{name}.tflite"
+
+
+def identity_like(operator: str, shape: tuple[int, ...], signature: tuple[int, ...] | None = None) -> bytes:
+    """One operator from x to y, both float32 of one shape."""
+    return build(
+        [TensorSpec("x", shape, signature=signature), TensorSpec("y", shape)], [OperatorSpec(operator, (0,), (1,))]
+    )
+
+
+def quantizer(type_: str, scale: float, zero_point: int) -> bytes:
+    """QUANTIZE alone: four float32 values in, their codes out."""
+    y = TensorSpec("y", (4,), type_, scales=(scale,), zero_points=(zero_point,))
+    return build([TensorSpec("x", (4,)), y], [OperatorSpec("QUANTIZE", (0,), (1,), version=2)])
+
+
+def dequantizer(type_: str, scale: float, zero_point: int) -> bytes:
+    """DEQUANTIZE alone: four codes in, float32 out."""
+    x = TensorSpec("x", (4,), type_, scales=(scale,), zero_points=(zero_point,))
+    return build([x, TensorSpec("y", (4,))], [OperatorSpec("DEQUANTIZE", (0,), (1,), version=2)])
+
+
+def running_sum() -> bytes:
+    """A recurrent cell over two steps, state = input + state; the state outlives an inference."""
+    one, zero = bytes_of(1.0), bytes_of(0.0)
+    tensors = [
+        TensorSpec("series", (1, 2, 1)),
+        TensorSpec("weights", (1, 1), data=one),
+        TensorSpec("recurrent_weights", (1, 1), data=one),
+        TensorSpec("bias", (1,), data=zero),
+        TensorSpec("state", (1, 1), is_variable=True),
+        TensorSpec("sums", (1, 2, 1)),
+    ]
+    cell = OperatorSpec("UNIDIRECTIONAL_SEQUENCE_RNN", (0, 1, 2, 3, 4), (5,), options=_table("SequenceRNNOptions"))
+    return build(tensors, [cell])
+
+
+def fixed_batch_of_four() -> bytes:
+    """RESHAPE to a written (4, 2): neither one sample nor eight can be fed."""
+    tensors = [
+        TensorSpec("x", (4, 2)),
+        TensorSpec("shape", (2,), "INT32", data=bytes_of(4, 2, dtype=np.int32)),
+        TensorSpec("y", (4, 2)),
+    ]
+    return build(tensors, [OperatorSpec("RESHAPE", (0, 1), (2,))])
+
+
+def positives() -> bytes:
+    """WHERE: the places of the true values, as many rows as there are."""
+    return build(
+        [TensorSpec("x", (1, 3), "BOOL"), TensorSpec("places", (1, 2), "INT64", signature=(-1, 2))],
+        [OperatorSpec("WHERE", (0,), (1,))],
+    )
+
+
+def large(megabytes: int) -> bytes:
+    """A small file whose tensors take twice this much memory."""
+    count = np.array([megabytes << 18], np.int32)
+    tensors = [
+        TensorSpec("value", ()),
+        TensorSpec("shape", (1,), "INT32", data=count.tobytes()),
+        TensorSpec("filled", (int(count[0]),)),
+        TensorSpec("negated", (int(count[0]),)),
+    ]
+    return build(tensors, [OperatorSpec("FILL", (1, 0), (2,)), OperatorSpec("NEG", (2,), (3,))])
+
+
+def _table(name: str) -> Callable[[flatbuffers.Builder], tuple[int, int]]:
+    """An operator's options with nothing set."""
+
+    def write(builder: flatbuffers.Builder) -> tuple[int, int]:
+        getattr(schema, f"{name}Start")(builder)
+        return getattr(schema.BuiltinOptions, name), getattr(schema, f"{name}End")(builder)
+
+    return write

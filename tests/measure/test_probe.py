@@ -1,0 +1,259 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from liteproof.errors import TargetError, UsageError
+from liteproof.measure.probe import Answer, Begin, End, Outcome, Refusal, Request, judge, last_words, probe, watch
+from liteproof.measure.tensors import TensorSpec
+from tests.measure.models import RUNTIMES, data, identity_like, large, quantizer
+
+each_runtime = pytest.mark.parametrize("name", RUNTIMES)
+
+# The parent's side: watching stand-ins
+
+REQUEST = Request("m.tflite", "tflite_runtime", 1, "default", None, None, None, 60.0)
+
+
+def stand_in(code: str) -> list[str]:
+    return [sys.executable, "-S", "-c", f"import os, sys, signal, time\n{code}"]
+
+
+def test_a_watched_process_is_heard_to_its_end():
+    end = watch(
+        stand_in("print('one\\ntwo'); print('three', end=''); sys.stderr.write('x' * 20000 + 'end'); sys.exit(3)"), 20
+    )
+    assert (end.lines, end.status) == ((b"one", b"two"), 3)
+    assert end.stderr.endswith("xend")
+    assert len(end.stderr) < 20000
+
+
+def test_a_signal_is_told_by_its_number():
+    assert watch(stand_in("os.kill(os.getpid(), signal.SIGSEGV)"), 20).status == -signal.SIGSEGV
+
+
+@pytest.mark.parametrize("closing", ["", "os.close(1); os.close(2); "], ids=["silent", "pipes closed"])
+def test_what_hangs_is_killed_at_the_deadline(closing):
+    end = watch(stand_in(f"print('begun', flush=True); {closing}time.sleep(600)"), 0.5)
+    assert (end.lines, end.status) == ((b"begun",), None)
+
+
+def test_the_deadline_takes_the_whole_process_group():
+    end = watch(stand_in("print(os.fork(), flush=True); time.sleep(600)"), 0.5)
+    assert end.status is None
+    child = int(end.lines[0])
+    assert _gone(child)
+
+
+def test_a_child_left_behind_goes_too():
+    end = watch(
+        stand_in("child = os.fork()\nif child:\n print(child)\nelse:\n os.close(1); os.close(2); time.sleep(600)"), 20
+    )
+    assert end.status == 0
+    assert _gone(int(end.lines[0]))
+
+
+def _gone(pid: int) -> bool:
+    """Whether a process has ended; it may wait for its new parent to take note."""
+    for _ in range(200):
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
+                return True
+        except FileNotFoundError:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+# What an end means
+
+X = TensorSpec("x", (1, 2), "int8", scales=(0.5,), zero_points=(3,))
+START = (Begin("import"),)
+LOAD = (*START, Begin("load"))
+ALLOCATE = (*LOAD, Begin("allocate"))
+INVOKE = (*ALLOCATE, Begin("invoke"))
+EXIT = (*INVOKE, Answer((X,), (X,)), Begin("exit"))
+
+
+def ended(messages, status, stderr="") -> Outcome:
+    return judge(End(tuple(msgspec.json.encode(message) for message in messages), stderr, status), REQUEST)
+
+
+def test_a_peaceful_end_after_the_answer_is_the_only_one_that_loads():
+    outcome = ended(EXIT, 0)
+    assert outcome.loads
+    assert (outcome.kind, outcome.inputs, outcome.outputs) == ("ok", (X,), (X,))
+
+
+@pytest.mark.parametrize(
+    ("messages", "status", "stderr", "kind", "phase", "name", "reason"),
+    [
+        (LOAD, -11, "", "died", "load", "SIGSEGV", "died of SIGSEGV while it loaded the file on tflite_runtime"),
+        (ALLOCATE, -6, "INFO: fine\nCheck failed: n > 0\n", "died", "allocate", "SIGABRT", ": Check failed: n > 0"),
+        (INVOKE, -8, "", "died", "invoke", "SIGFPE", "in the first inference"),
+        (INVOKE, 1, "", "died", "invoke", None, "ended with status 1 in the first inference"),
+        (INVOKE, 0, "", "died", "invoke", None, "ended with status 0 in the first inference"),
+        (EXIT, -11, "", "died_at_exit", "exit", "SIGSEGV", "died of SIGSEGV at exit, after it had answered"),
+        (EXIT, 1, "", "died_at_exit", "exit", None, "ended with status 1 at exit"),
+        (ALLOCATE, None, "", "hung", "allocate", None, "killed after 60 s while it allocated"),
+        (EXIT, None, "", "hung", "exit", None, "killed after 60 s at exit"),
+        (INVOKE, -9, "", "memory", "invoke", "SIGKILL", "died of SIGKILL in the first inference"),
+        (ALLOCATE, -6, "terminate called\n  what():  std::bad_alloc\n", "memory", "allocate", "SIGABRT", "bad_alloc"),
+        ((*ALLOCATE, Refusal("model", "no such op")), 0, "", "refused", "allocate", None, "no such op"),
+        ((*ALLOCATE, Refusal("model", "no such op")), -11, "", "refused", "allocate", None, "no such op"),
+        ((*INVOKE, Refusal("memory", "no room")), 0, "", "memory", "invoke", None, "no room"),
+    ],
+)  # fmt: skip
+def test_every_other_end_is_a_verdict_that_says_why(messages, status, stderr, kind, phase, name, reason):
+    outcome = ended(messages, status, stderr)
+    assert not outcome.loads
+    assert (outcome.kind, outcome.phase, outcome.signal) == (kind, phase, name)
+    assert reason in outcome.reason
+    assert outcome.inputs == ()
+
+
+def test_signals_without_a_name_have_a_number():
+    assert ended(LOAD, -200).signal == "signal 200"
+
+
+@pytest.mark.parametrize(("messages", "status"), [((), 1), (START, -4), (START, None)])
+def test_what_does_not_come_to_the_file_is_the_machines_trouble(messages, status):
+    with pytest.raises(TargetError, match="tflite_runtime does not start") as caught:
+        ended(messages, status, "ImportError: numpy.core.multiarray failed to import\n")
+    assert "numpy.core.multiarray" in str(caught.value)
+
+
+def test_a_refusal_that_is_not_the_models_is_raised_as_what_it_is():
+    with pytest.raises(UsageError, match="no such file"):
+        ended((*LOAD, Refusal("usage", "no such file")), 0)
+    with pytest.raises(TargetError, match="delegate"):
+        ended((*LOAD, Refusal("target", "delegate x.so does not load")), 0)
+
+
+def test_a_limit_that_may_be_behind_a_failure_is_named():
+    limited = replace(REQUEST, memory_limit_mb=200)
+    lines = tuple(msgspec.json.encode(message) for message in ALLOCATE)
+    assert "(memory was limited to 200 MB)" in judge(End(lines, "", -11), limited).reason
+
+
+def test_last_words_leave_out_what_runtimes_always_say():
+    stderr = (
+        "Check failed:\tx\x1b[0m\nINFO: Created TensorFlow Lite XNNPACK delegate.\nI0000 00:00:1 port.cc] oneDNN\n\n"
+    )
+    assert last_words(stderr) == "Check failed: x [0m"
+    assert last_words("INFO: fine\n") == ""
+
+
+def test_outcomes_travel_as_json():
+    outcome = ended(EXIT, 0)
+    assert msgspec.json.decode(msgspec.json.encode(outcome), type=Outcome) == outcome
+
+
+# Real files, real runtimes
+
+
+@each_runtime
+def test_a_healthy_file_loads_and_its_ends_are_told(name):
+    outcome = probe(data("dense_int8"), runtime=name)
+    assert (outcome.kind, outcome.phase, outcome.runtime) == ("ok", "exit", name)
+    assert [(spec.key, spec.dtype) for spec in outcome.inputs + outcome.outputs] == [
+        ("features", "int8"),
+        ("output_0", "int8"),
+    ]
+
+
+def test_the_first_sample_of_a_file_is_fed(tmp_path):
+    good, bad = tmp_path / "good.npz", tmp_path / "bad.npz"
+    np.savez(good, x=np.array([[1, 2, 3, 4], [99, 99, 99, 99]]))
+    np.savez(bad, ids=np.array([[99, 99, 99, 99]]))
+    assert probe(data("tokens_int8"), samples=good).loads
+    outcome = probe(data("tokens_int8"), samples=bad)
+    assert (outcome.kind, outcome.phase) == ("refused", "invoke")
+    assert "gather index out of bounds" in outcome.reason
+    with pytest.raises(UsageError, match="cannot read the samples"):
+        probe(data("tokens_int8"), samples=data("tokens_int8"))
+
+
+@each_runtime
+def test_a_broken_file_is_refused_with_the_runtimes_reason(name, tmp_path):
+    file = tmp_path / "garbage.tflite"
+    file.write_bytes(b"no flatbuffer at all")
+    outcome = probe(file, runtime=name)
+    assert (outcome.kind, outcome.phase) == ("refused", "load")
+    assert outcome.reason.startswith(f"does not load on {name}")
+    file.write_bytes(b"")
+    assert probe(file, runtime=name).reason == "the file is empty"
+
+
+@each_runtime
+def test_a_scale_that_is_no_number_never_loads_and_never_takes_this_process_along(name, tmp_path):
+    # ai_edge_litert 2.3 divides by it and dies of SIGSEGV; tflite_runtime answers nonsense, which we refuse.
+    file = tmp_path / "infinite.tflite"
+    file.write_bytes(quantizer("INT8", np.inf, 3))
+    outcome = probe(file, runtime=name)
+    assert not outcome.loads
+    assert outcome.kind in ("died", "refused")
+    assert (outcome.signal is None) == (outcome.kind == "refused")
+
+
+def test_a_bit_flipped_file_that_crashes_tflite_runtime_is_told_from_one_that_is_refused(tmp_path):
+    # A seeded search in one process each: the first crash among flipped copies shows that the verdict is real.
+    rng, healthy, file = np.random.default_rng(0), data("dense_float32").read_bytes(), tmp_path / "flipped.tflite"
+    for _ in range(12):
+        flipped = np.frombuffer(healthy, np.uint8).copy()
+        flipped[rng.integers(0, len(flipped), 8)] ^= 1 << rng.integers(0, 8, 8).astype(np.uint8)
+        file.write_bytes(flipped.tobytes())
+        outcome = probe(file, runtime="tflite_runtime")
+        if outcome.kind == "died":
+            break
+    assert outcome.kind == "died"
+
+
+@each_runtime
+def test_memory_is_limited_and_the_limit_named(name, tmp_path):
+    file = tmp_path / "large.tflite"
+    file.write_bytes(large(200))
+    outcome = probe(file, runtime=name, memory_limit_mb=150)
+    assert outcome.kind in ("memory", "refused")
+    assert outcome.reason.endswith("(memory was limited to 150 MB)")
+    file.write_bytes(large(1))
+    assert probe(file, runtime=name, memory_limit_mb=150).loads
+
+
+def test_a_deadline_too_short_for_the_runtime_is_the_machines_trouble():
+    with pytest.raises(TargetError, match=r"does not start: its process was killed after 0\.01 s"):
+        probe(data("dense_int8"), timeout_s=0.01)
+
+
+def test_a_file_that_is_not_there_is_the_users_mistake(tmp_path):
+    with pytest.raises(UsageError, match="no such file"):
+        probe(tmp_path / "none.tflite")
+
+
+def test_the_working_directory_cannot_slip_modules_in(tmp_path, monkeypatch):
+    (tmp_path / "numpy.py").write_text("raise SystemExit('from the working directory')")
+    monkeypatch.chdir(tmp_path)
+    assert probe(data("dense_int8")).loads
+
+
+def test_the_sacrificial_process_imports_no_more_than_it_must():
+    code = "import sys, liteproof.measure.probe; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    environment = {**os.environ, "PYTHONPATH": str(Path(sys.modules["liteproof"].__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60, env=environment
+    )
+    heavy = {"tensorflow", "tflite", "flatbuffers", "ai_edge_litert", "tflite_runtime", "pytest", "rich", "scipy"}
+    assert not heavy & set(done.stdout.split())
+
+
+def test_one_operator_is_enough(tmp_path):
+    file = tmp_path / "negate.tflite"
+    file.write_bytes(identity_like("NEG", ()))
+    assert probe(file, threads=2).outputs[0].shape == ()
