@@ -1,11 +1,11 @@
 """How often the variant is right, and how much of the source's accuracy it lost on the same samples.
 
-    >>> import numpy as np
-    >>> labels = np.array([0, 1, 1])
-    >>> source = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
-    >>> variant = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
-    >>> round(accuracy_drop(source, variant, labels).value, 3)
-    0.333
+>>> import numpy as np
+>>> labels = np.array([0, 1, 1])
+>>> source = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
+>>> variant = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+>>> round(accuracy_drop(source, variant, labels).value, 3)
+0.333
 """
 
 from __future__ import annotations
@@ -42,9 +42,7 @@ def accuracy(outputs: Floats, labels: Labels, threshold: float | None = None) ->
     return share("accuracy", decisions(outputs, threshold) == labels.ravel())
 
 
-def accuracy_drop(
-    reference: Floats, outputs: Floats, labels: Labels, threshold: float | None = None
-) -> Measurement:
+def accuracy_drop(reference: Floats, outputs: Floats, labels: Labels, threshold: float | None = None) -> Measurement:
     """The source's accuracy less the variant's, on the same samples, with a paired interval (Tango 1998).
 
     Raises:

@@ -1,12 +1,12 @@
 """Is the variant still the same model? Its outputs against the source's, on the same samples.
 
-    >>> import numpy as np
-    >>> reference = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
-    >>> variant = np.array([[0.8, 0.2], [0.3, 0.7], [0.4, 0.6]])
-    >>> round(top1_agreement(reference, variant).value, 3)
-    0.667
-    >>> round(max_abs_error(reference, variant).value, 3)
-    0.2
+>>> import numpy as np
+>>> reference = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+>>> variant = np.array([[0.8, 0.2], [0.3, 0.7], [0.4, 0.6]])
+>>> round(top1_agreement(reference, variant).value, 3)
+0.667
+>>> round(max_abs_error(reference, variant).value, 3)
+0.2
 """
 
 from __future__ import annotations
@@ -117,7 +117,9 @@ def _difference(reference: Floats, outputs: Floats, metric: str) -> Floats:
         )
     if not np.isfinite(outputs).all():
         count = int(np.count_nonzero(~np.isfinite(outputs)))
-        raise Unmeasured(f"{metric}: {count} outputs are NaN or infinite", expected="finite outputs; see nonfinite_outputs")
+        raise Unmeasured(
+            f"{metric}: {count} outputs are NaN or infinite", expected="finite outputs; see nonfinite_outputs"
+        )
     return outputs.astype(np.float64) - reference.astype(np.float64)
 
 

@@ -1,11 +1,11 @@
 """The arrays that a variant is judged on, read without ever unpickling.
 
-    >>> import numpy as np, tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "evaluation.npz"
-    >>> np.savez(path, x=np.zeros((3, 2), np.float32), y=np.array([0, 1, 1]))
-    >>> evaluation = read_evaluation(path)
-    >>> len(evaluation), evaluation.inputs["x"].shape, evaluation.labels.tolist()
-    (3, (3, 2), [0, 1, 1])
+>>> import numpy as np, tempfile
+>>> path = Path(tempfile.mkdtemp()) / "evaluation.npz"
+>>> np.savez(path, x=np.zeros((3, 2), np.float32), y=np.array([0, 1, 1]))
+>>> evaluation = read_evaluation(path)
+>>> len(evaluation), evaluation.inputs["x"].shape, evaluation.labels.tolist()
+(3, (3, 2), [0, 1, 1])
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ SINGLE_INPUT = "x"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Inputs by name, each of shape (n, …) in the source model's own domain, and labels of shape (n,) if known."""
+    """Inputs by name, each of shape (n, …) in the source model's own domain, and labels of shape (n, …) if known."""
 
     inputs: Mapping[str, npt.NDArray[Any]]
-    labels: npt.NDArray[np.integer] | None
+    labels: npt.NDArray[Any] | None
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -58,4 +58,6 @@ def read_evaluation(path: Path) -> Evaluation:
     labels = arrays.pop(LABELS, None)
     if not arrays:
         raise UsageError("no input array", expected="an array x, or one for each input", where=str(path))
-    return Evaluation(MappingProxyType(arrays), None if labels is None else labels.ravel().astype(np.int64))
+    if labels is not None and labels.dtype.kind in "iub":
+        labels = labels.ravel().astype(np.int64)
+    return Evaluation(MappingProxyType(arrays), labels)

@@ -1,6 +1,6 @@
 """Does the file load, allocate and answer here?
 
-    >>> from liteproof.measure.probe import Outcome
+>>> from liteproof.measure.probe import Outcome
 """
 
 from __future__ import annotations

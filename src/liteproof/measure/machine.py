@@ -1,7 +1,7 @@
 """What a run ran on: facts that a report names, read without importing a runtime.
 
-    >>> sorted(describe_machine("ai_edge_litert", threads=1))
-    ['machine', 'numpy', 'python', 'runtime', 'system', 'threads']
+>>> sorted(describe_machine("ai_edge_litert", threads=1))
+['machine', 'numpy', 'python', 'runtime', 'system', 'threads']
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """File sizes, and what size a recipe can be expected to give.
 
-    >>> size_ratio(29_000, 100_000).value
-    0.29
+>>> size_ratio(29_000, 100_000).value
+0.29
 """
 
 from __future__ import annotations

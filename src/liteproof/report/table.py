@@ -83,6 +83,45 @@ def _row(
     )
 
 
+@dataclass(frozen=True)
+class Gate:
+    """A gate that was not kept for sure. `also` are the metrics of the same case left unmeasured for the same reason."""
+
+    check: Check
+    also: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """What was measured, the limit and the distance; or all the metrics that were not measured."""
+        if not self.also:
+            return wording.gate_line(self.check)
+        return f"{len(self.also) + 1} metrics not measured: {', '.join((self.check.metric, *self.also))}"
+
+
+def gates(results: Results) -> list[Gate]:
+    """What blocks or is unsure, worst first.
+
+    A file that does not load leaves twenty metrics unmeasured for one reason: that is one entry, not twenty.
+    """
+    groups: dict[object, list[Check]] = {}
+    for number, check in enumerate(missed(results)):
+        same = (check.model, check.variant, check.target, check.detail)
+        groups.setdefault(same if check.verdict is Verdict.UNMEASURED else number, []).append(check)
+    return [Gate(first, tuple(check.metric for check in rest)) for first, *rest in groups.values()]
+
+
+def not_judged(results: Results) -> list[tuple[str, str, str]]:
+    """Cases of the run (model, variant, target) of which nothing at all was recorded."""
+    judged = {(check.model, check.variant, check.target) for check in results.checks}
+    return [
+        case
+        for model, facts in results.models.items()
+        for variant in facts["variants"]
+        for target in results.targets
+        if (case := (model, variant, target)) not in judged
+    ]
+
+
 def missed(results: Results) -> list[Check]:
     """The checks that block: failed ones first, then unmeasured, then provisional, each in the order they ran."""
     order = list(Verdict)
