@@ -10,8 +10,11 @@ computed before a suite asks.
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,16 +30,58 @@ from liteproof.store import Entry, Store
 from liteproof.tflite.facts import Facts, facts
 from liteproof.tflite.reader import read_model
 
+T = TypeVar("T")
+
+
+class Recent(Generic[T]):
+    """The most recent few of something that is costly to make, by name."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: OrderedDict[str, T] = OrderedDict()
+
+    def get(self, name: str, make: Callable[[], T]) -> T:
+        """The one of this name, made now if it is not among the recent ones."""
+        if name not in self._kept:
+            self._kept[name] = make()
+        self._kept.move_to_end(name)
+        while len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+        return self._kept[name]
+
 
 class Bench:
     """Opens what the cases of a run need, each once."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.evaluation = lru_cache(maxsize=2)(self._evaluation)
-        self.reference = lru_cache(maxsize=2)(self._reference)
-        self.subject = lru_cache(maxsize=16)(self._subject)
-        self.probed = lru_cache(maxsize=None)(self._probed)
+        self._evaluations: Recent[Evaluation] = Recent(2)
+        self._references: Recent[dict[str, Array]] = Recent(2)
+        self._subjects: Recent[Subject] = Recent(16)
+        self._outcomes: dict[tuple[str, str, int], Outcome] = {}
+
+    def subject(self, case: Case) -> Subject:
+        """This case with its files at hand."""
+        return self._subjects.get(case.id, lambda: Subject(case, self))
+
+    def evaluation(self, model: Model) -> Evaluation:
+        """The evaluation set of a model."""
+        return self._evaluations.get(model.name, lambda: read_evaluation(Path(model.evaluation.path)))
+
+    def reference(self, model: Model) -> dict[str, Array]:
+        """The source's predictions on the evaluation set, by output name.
+
+        Raises:
+            Unmeasured: if they could not be made.
+        """
+        return self._references.get(model.name, lambda: self._read_reference(model))
+
+    def probed(self, file: Entry, target: Target) -> Outcome:
+        """What became of a file that was tried in a process of its own; tried once for each runtime."""
+        key = (file.sha256, self.runtime_of(target), target.threads)
+        if key not in self._outcomes:
+            self._outcomes[key] = probe(file.path, runtime=key[1], threads=key[2])
+        return self._outcomes[key]
 
     @staticmethod
     def runtime_of(target: Target) -> str:
@@ -54,19 +99,10 @@ class Bench:
             return entry
         raise Unmeasured(self.store.failure(key) or f"{what} is not in the store", where=what)
 
-    def _subject(self, case: Case) -> Subject:
-        return Subject(case, self)
-
-    def _evaluation(self, model: Model) -> Evaluation:
-        return read_evaluation(Path(model.evaluation.path))
-
-    def _reference(self, model: Model) -> dict[str, Array]:
+    def _read_reference(self, model: Model) -> dict[str, Array]:
         entry = self.entry(model.reference_key, f"the source's predictions of {model.name}")
         with np.load(entry.path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
-
-    def _probed(self, sha256: str, path: Path, runtime: str, threads: int) -> Outcome:  # noqa: ARG002 - part of the key
-        return probe(path, runtime=runtime, threads=threads)
 
 
 class Subject:
@@ -119,7 +155,7 @@ class Subject:
         return self._bench.evaluation(self.model)
 
     @property
-    def labels(self) -> npt.NDArray[np.integer]:
+    def labels(self) -> npt.NDArray[Any]:
         """The evaluation set's labels, shape (n,)."""
         labels = self.evaluation.labels
         if labels is None:
@@ -144,8 +180,7 @@ class Subject:
 
     def loads(self) -> Outcome:
         """Whether the file loads, allocates and answers, tried first in a process of its own."""
-        file = self.file
-        return self._bench.probed(file.sha256, file.path, self._bench.runtime_of(self.target), self.target.threads)
+        return self._bench.probed(self.file, self.target)
 
     def open(self) -> Session:
         """A session on this target's runtime.
@@ -180,10 +215,10 @@ class Subject:
         return [(spec, values) for spec, values in pairs if spec.quantized]
 
     def beside_float_twin(self) -> tuple[Array, Array, float, int]:
-        """Codes that this variant answers with, what its float-ended twin answers, and the output's scale and zero point.
+        """Codes that this variant answers with, its float-ended twin's answers, and the output's scale and zero point.
 
-        The twin is fed the dequantized codes of this variant's inputs, so that no input of it lies on a tie, where kernels
-        round differently.
+        The twin is fed the dequantized codes of this variant's inputs, so that no input of it lies on a tie, where
+        kernels round differently.
         """
         session = self.open()
         codes = session.quantize_inputs(self.evaluation.x)
