@@ -127,12 +127,12 @@ def test_nothing_selected_is_status_5(gate, tiny):
 def test_skipped_gates_are_never_green(gate, tiny, tmp_path, monkeypatch):
     tiny()
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-    (tmp_path / "skipping.py").write_text(
+    (tmp_path / "not_today.py").write_text(
         "import pytest\n"
         "def pytest_collection_modifyitems(items):\n"
         "    for item in items: item.add_marker(pytest.mark.skip(reason='not today'))\n"
     )
-    run = gate(*QUICK, "-p", "skipping")
+    run = gate(*QUICK, "-p", "not_today")
     assert run.status == 1
     assert {c["verdict"] for c in run.results["checks"]} == {"UNMEASURED"}
     assert "not today" in run.text

@@ -111,6 +111,7 @@ class Gate:
             raise pytest.UsageError(f"{metafunc.definition.nodeid} measures an unknown metric {unknown[0]!r}")
         return tuple(metrics)
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Leave out the placeholders that pytest makes of tests that apply to no case."""
         items[:] = [item for item in items if not _is_placeholder(item)]
