@@ -40,7 +40,7 @@ def _enumeration(holder: Any) -> dict[int, str]:
 
 # The schema package ends at BFLOAT16; LiteRT 2 writes these too.
 _TENSOR_TYPES = _enumeration(schema.TensorType) | {19: "INT2", 20: "UINT4", 21: "FLOAT8_E4M3FN", 22: "FLOAT8_E5M2"}
-_OPERATORS = _enumeration(schema.BuiltinOperator) | {209: "STABLEHLO_CASE"}
+OPERATORS = _enumeration(schema.BuiltinOperator) | {209: "STABLEHLO_CASE"}
 _OPTIONS = _enumeration(schema.BuiltinOptions)
 _OPTION_NAMES = {
     "fused_activation_function": _enumeration(schema.ActivationFunctionType),
@@ -465,7 +465,7 @@ class _Reading:
         # a DEQUANTIZE of LiteRT Quantizer reads as ADD): hence the slot itself.
         number = max(code.DeprecatedBuiltinCode(), self._int32(code._tab, 10))
         custom = number == _CUSTOM
-        name = self._text(code, 6) if custom else _OPERATORS.get(number, f"BUILTIN_{number}")
+        name = self._text(code, 6) if custom else OPERATORS.get(number, f"BUILTIN_{number}")
         return OperatorCode(name or "CUSTOM", code.Version(), custom)
 
     def _buffer(self, index: int, buffer: Any) -> Buffer:

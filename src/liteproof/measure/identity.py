@@ -1,0 +1,295 @@
+"""Is the file what it claims to be: this recipe, this network, this size, for this runtime?
+
+Read from the flatbuffer alone, but for `float32_error`; so it holds for files that the target's runtime does not load.
+
+    >>> found = impossible_bytes(900_000, facts(read_model("float32.tflite")), RECIPES["int8"])   # doctest: +SKIP
+    >>> found.value, found.detail                                                                # doctest: +SKIP
+    (1357984.0, '2,257,984 parameters of 8 bits take 2,257,984 bytes, the file has 900,000')
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from liteproof.checks import Measurement
+from liteproof.errors import Unmeasured
+from liteproof.recipes import Recipe
+from liteproof.tflite.facts import End, Facts, ParameterTensor, is_real_valued, smallest_bytes
+from liteproof.tflite.matching import Matching, Parameter
+from liteproof.tflite.op_versions import known_versions, lacking
+from liteproof.tflite.reader import Model
+
+_NAMED = 3
+
+# Operators whose weights every recipe that knows them converts; LiteRT Quantizer leaves depthwise weights in float at
+# 4 bits, and TFLiteConverter leaves weights of fewer than 1,024 values in float for dynamic range.
+_CONVERTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
+_CONVERTED_AT_FOUR_BITS = frozenset({"CONV_2D", "FULLY_CONNECTED"})
+_SMALLEST_DYNAMIC_RANGE = 1024
+
+
+def recipe_mismatches(model: Model, found: Facts, float32: Facts, promise: Recipe) -> Measurement:
+    """How many promises of its recipe a file breaks: types of weights, activations, inputs and outputs.
+
+    Args:
+        model: The variant.
+        found: Its facts.
+        float32: Facts of the float32 variant: which ends carry real values.
+        promise: What the recipe says.
+    """
+    broken = [
+        *_wrong_weights(found, promise),
+        *_wrong_activations(model, promise),
+        *_wrong_ends(found, float32, promise),
+    ]
+    causes = (f"the file was not made by the recipe {promise.name}: it is {found.quantization}",) if broken else ()
+    return _count("recipe_mismatches", broken, model.where, causes)
+
+
+def _wrong_weights(found: Facts, promise: Recipe) -> Iterator[str]:
+    wanted = promise.weights.upper()
+    for tensor in found.parameter_tensors:
+        if tensor.role == "weight" and tensor.type != wanted and _is_converted(tensor, promise):
+            yield f"weight '{tensor.name}' of {tensor.operator} is {tensor.type}, {promise.name} promises {wanted}"
+
+
+def _is_converted(tensor: ParameterTensor, promise: Recipe) -> bool:
+    """Whether a recipe leaves no choice about the type of a weight."""
+    if promise.weights == "float32":
+        return True
+    if promise.weight_bits == 4:
+        # An 8-bit weight is none of a 4-bit recipe's, wherever it is; a float depthwise weight is.
+        return tensor.operator in _CONVERTED_AT_FOUR_BITS or tensor.type == "INT8"
+    if tensor.operator not in _CONVERTED:
+        return False
+    if promise.weights == "int8" and not promise.quantized_activations and tensor.type == "FLOAT32":
+        return tensor.elements >= _SMALLEST_DYNAMIC_RANGE
+    return True
+
+
+def _wrong_activations(model: Model, promise: Recipe) -> Iterator[str]:
+    computed = {
+        tensor.type
+        for graph in model.subgraphs
+        for tensor in graph.tensors
+        if is_real_valued(tensor) and (not model.buffers[tensor.buffer].size or tensor.is_variable)
+    }
+    wanted = promise.activations.upper()
+    integers = {kind for kind in computed if "INT" in kind}
+    if promise.quantized_activations and wanted not in computed:
+        yield f"no activation is {wanted}, as {promise.name} promises: they are {', '.join(sorted(computed))}"
+    if not promise.quantized_activations and integers:
+        yield f"activations are {', '.join(sorted(integers))}, {promise.name} promises {wanted}"
+
+
+def _wrong_ends(found: Facts, float32: Facts, promise: Recipe) -> Iterator[str]:
+    pairs = [("input", pair) for pair in _paired(found.inputs, float32.inputs)]
+    pairs += [("output", pair) for pair in _paired(found.outputs, float32.outputs)]
+    for kind, (ours, theirs) in pairs:
+        # Token ids and the like are integers in the float32 variant too, and stay what they are.
+        wanted = promise.inputs.upper() if theirs.type == "FLOAT32" else theirs.type
+        if ours.type != wanted:
+            yield f"{kind} '{ours.name}' is {ours.type}, {promise.name} promises {wanted}"
+
+
+def _paired(ours: Sequence[End], theirs: Sequence[End]) -> Iterator[tuple[End, End]]:
+    """Ends that belong together: by name where the names are the same, else in order."""
+    if {end.name for end in ours} == {end.name for end in theirs}:
+        by_name = {end.name: end for end in theirs}
+        return ((end, by_name[end.name]) for end in ours)
+    return zip(ours, theirs, strict=False)
+
+
+def interface_mismatches(found: Facts, float32: Facts, sample: tuple[int, ...]) -> Measurement:
+    """How many inputs and outputs differ from the float32 variant's and the source's in number or shape.
+
+    Args:
+        found: Facts of the variant.
+        float32: Facts of the float32 variant.
+        sample: Shape of the source's first output for one sample; (classes,) for a classifier.
+    """
+    wrong = []
+    for kind, ours, theirs in (
+        ("inputs", found.inputs, float32.inputs),
+        ("outputs", found.outputs, float32.outputs),
+    ):
+        if len(ours) != len(theirs):
+            wrong.append(f"{len(ours)} {kind}, the float32 variant has {len(theirs)}")
+        wrong += [
+            f"'{a.name}' is of shape {list(a.shape)}, the float32 variant's {list(b.shape)}"
+            for a, b in _paired(ours, theirs)
+            if not _same_shape(a.shape, b.shape)
+        ]
+    if not any(_same_shape(end.shape, (-1, *sample)) for end in found.outputs):
+        shapes = ", ".join(str(list(end.shape)) for end in found.outputs)
+        wrong.append(f"no output is of the source's shape {list(sample)} for one sample: they are {shapes}")
+    return _count("interface_mismatches", wrong, "", ("this is another network",) if wrong else ())
+
+
+def _same_shape(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    """Whether two shapes are the same but for the batch, which may be open in one and 1 in the other."""
+    if len(a) != len(b):
+        return False
+    open_batch = bool(a) and {a[0], b[0]} <= {1, -1}
+    rest = zip(a[open_batch:], b[open_batch:], strict=True)
+    return all(x == y or -1 in (x, y) for x, y in rest)
+
+
+def parameter_mismatch(matching: Matching) -> Measurement:
+    """How many parameters one of the two files has and the other has not, by place in the graph and by shape.
+
+    After the converter's fusions: batch norms are folded into the weights before them, so both have fewer parameters
+    than Keras counts. Tensors that are all zero do not count: a bias of zeros may come and go.
+    """
+    lost = [parameter for parameter in matching.unmatched_float32 if _holds_anything(parameter)]
+    added = [parameter for parameter in matching.unmatched_variant if _holds_anything(parameter)]
+    alone = [f"{_called(p)} is not in the variant" for p in lost] + [f"{_called(p)} is not in float32" for p in added]
+    count = sum(parameter.tensor.elements for parameter in (*lost, *added))
+    if not count:
+        return Measurement("parameter_mismatch", 0.0)
+    return Measurement(
+        "parameter_mismatch", float(count), detail=_listed(alone), causes=tuple(_other_network(matching, lost, added))
+    )
+
+
+def _other_network(matching: Matching, lost: Sequence[Parameter], added: Sequence[Parameter]) -> Iterator[str]:
+    if {p.role for p in lost} == {"bias"} and not added:
+        yield f"{len(lost)} biases were dropped"
+    elif not lost and {p.operator for p in added} <= {"MUL", "ADD", "SUB", "DIV"}:
+        yield "batch norms or rescalings were left in the graph that the float32 variant has folded into weights"
+    else:
+        yield f"another network, or another version of it: {len(matching.pairs)} tensors have a partner in float32"
+
+
+def _holds_anything(parameter: Parameter) -> bool:
+    return bool(np.any(parameter.codes if parameter.tensor.quantization.kind == "none" else parameter.values))
+
+
+def float32_error(reference: npt.NDArray[Any], outputs: npt.NDArray[Any]) -> Measurement:
+    """The largest difference of the float32 variant's outputs from the source's, over the source's largest output.
+
+    Both compute in float32, but add in another order and fold batch norms: some 1e-6 on networks of a hundred layers.
+    float16 weights leave 1e-3, 8-bit weights 1e-2, other weights about 1.
+
+    Args:
+        reference: The source's outputs, shape (n, …).
+        outputs: The float32 variant's, of the same shape.
+
+    Raises:
+        Unmeasured: Shapes differ, or an output is not finite.
+    """
+    if outputs.shape != reference.shape or not np.isfinite(outputs).all():
+        raise Unmeasured(
+            f"float32_error: the float32 variant's outputs have shape {outputs.shape} or are not finite",
+            expected=f"finite outputs of the source's shape {reference.shape}",
+        )
+    error = np.abs(outputs.astype(np.float64) - reference)
+    largest = float(np.abs(reference).max(initial=0.0)) or 1.0
+    value = float(error.max(initial=0.0)) / largest
+    where = int(error.reshape(len(error), -1).max(axis=1).argmax()) if error.size else 0
+    return Measurement(
+        "float32_error",
+        value,
+        samples=len(reference),
+        detail=f"largest at sample {where}",
+        causes=(
+            "the file is not a conversion of this source: other weights, or fewer bits than 32",
+            "the source computes something that the converter replaced (a custom layer, dropout left on)",
+        ),
+    )
+
+
+def impossible_bytes(model: Model, float32: Facts, promise: Recipe) -> Measurement:
+    """How many bytes the file lacks to hold the float32 variant's parameters in the recipe's bits.
+
+    n weights of b bits take n × b / 8 bytes, and nothing in the format compresses them but sparse encoding, for
+    which the bound does not hold: 0 then.
+    """
+    least = smallest_bytes(float32, promise.name)
+    sparse = any(tensor.sparse for graph in model.subgraphs for tensor in graph.tensors)
+    if model.bytes >= least or sparse:
+        return Measurement("impossible_bytes", 0.0)
+    bits = promise.weight_bits
+    return Measurement(
+        "impossible_bytes",
+        float(least - model.bytes),
+        detail=f"{float32.parameters:,} parameters of {bits} bits take {least:,} bytes, the file has {model.bytes:,}",
+        causes=("this is another, smaller network: quantization to fewer bits does not explain the size",),
+        next=f"liteproof inspect {model.where}",
+    )
+
+
+def float_ops(found: Facts) -> Measurement:
+    """How many operators compute in float where the recipe promises integers; conversions at the ends do not count."""
+    names = found.float_operators
+    causes = (
+        "the converter has no integer kernel for these operators and left them in float",
+        "these layers were excluded from quantization",
+    )
+    return Measurement(
+        "float_ops", float(found.float_ops), detail=_listed(names) or None, causes=causes if names else ()
+    )
+
+
+def custom_ops(model: Model) -> Measurement:
+    """How many operators are outside the builtin set: custom ones, and TensorFlow's own (Select TF ops, "Flex…")."""
+    names = [op.name for graph in model.subgraphs for op in graph.operators if op.custom]
+    kinds = list(dict.fromkeys(names))
+    flex = [name for name in kinds if name.startswith("Flex")]
+    own = [name for name in kinds if not name.startswith("Flex")]
+    causes = []
+    if flex:
+        causes.append(f"Select TF ops ({_listed(flex)}): no runtime for boards carries TensorFlow's kernels")
+    if own:
+        causes.append(f"custom operators ({_listed(own)}): the runtime needs a library that registers them")
+    return Measurement("custom_ops", float(len(names)), detail=_listed(kinds) or None, causes=tuple(causes))
+
+
+def unknown_op_versions(model: Model, runtime: str, version: str) -> Measurement:
+    """How many of the operators that a file lists a runtime lacks, by its release's own table.
+
+    Known before the file is sent anywhere. Custom operators are counted by `custom_ops`.
+
+    Args:
+        model: The file.
+        runtime: "ai_edge_litert", "tflite_runtime" or "tensorflow".
+        version: Its release, "2.14.0".
+    """
+    answers = [(code, lacking(code, runtime, version)) for code in model.operator_codes]
+    missing = [f"{code.name} version {code.version}{_knows(code.name, runtime, version)}" for code, no in answers if no]
+    untold = [f"{code.name} version {code.version}" for code, answer in answers if answer is None]
+    detail = f"{runtime} {version} lacks {_listed(missing)}" if missing else None
+    if untold:
+        detail = "; ".join(filter(None, (detail, f"not known of {runtime} {version}: {_listed(untold)}")))
+    causes = (f"the file was converted by a newer toolchain than {runtime} {version}",) if missing else ()
+    return Measurement("unknown_op_versions", float(len(missing)), detail=detail, causes=causes)
+
+
+def _knows(operator: str, runtime: str, version: str) -> str:
+    known = known_versions(operator, runtime, version)
+    if known is None:
+        return ""
+    return f" (it knows {known[0]} to {known[-1]})" if known else " (it does not know the operator)"
+
+
+def _count(metric: str, found: Sequence[str], where: str, causes: tuple[str, ...]) -> Measurement:
+    return Measurement(
+        metric,
+        float(len(found)),
+        detail=_listed(found) or None,
+        causes=causes,
+        next=f"liteproof inspect {where}" if where and found else None,
+    )
+
+
+def _called(parameter: Parameter) -> str:
+    return f"{parameter.role} '{parameter.tensor.name}' {list(parameter.tensor.shape)} of {parameter.place}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
