@@ -1,8 +1,11 @@
-"""The arithmetic between real values and integer codes is right: real = (code − zero point) × scale."""
+"""The arithmetic between real values and integer codes is right: real = (code − zero point) × scale.
+
+docs/suites/dequantization.md says where each rule comes from and what to do when it fails.
+"""
 
 import pytest
 
-from liteproof.measure import dequantization
+from liteproof.measure import dequantization, weights
 
 
 @pytest.mark.measures("roundtrip_error_lsb")
@@ -21,3 +24,22 @@ def test_inputs_fit_their_range(case, check):
 def test_integer_ends_equal_float_ends(case, check):
     """Integer outputs, dequantized, are the float-ended twin's outputs on the same codes."""
     check(dequantization.io_mismatch(*case.beside_float_twin()))
+
+
+@pytest.mark.measures("dequantize_mismatch")
+def test_formula_is_the_runtimes(case, check):
+    """Every code of an input or output means what the runtime's own DEQUANTIZE makes of it."""
+    check(dequantization.dequantize_mismatch(case.dequantized_by_runtime()))
+
+
+@pytest.mark.measures("weight_error_lsb", "unusable_weights")
+def test_weights_are_rounded(case, check):
+    """Every weight is the float32 variant's, rounded to the nearest step of its own channel."""
+    check(weights.weight_error_lsb(case.matching))
+    check(weights.unusable_weights(case.matching))
+
+
+@pytest.mark.measures("bias_error_lsb")
+def test_biases_are_rounded(case, check):
+    """Every bias is the float32 variant's, rounded to the nearest step."""
+    check(weights.bias_error_lsb(case.matching))

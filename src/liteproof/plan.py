@@ -255,10 +255,27 @@ def _not_float32(model: Model, variant: Variant) -> str | None:
     )
 
 
+def _integer_activations(model: Model, variant: Variant) -> str | None:  # noqa: ARG001
+    promise = variant.promise
+    if promise.quantized_activations:
+        return None
+    return f"needs integer activations; {variant.recipe} has {promise.activations}"
+
+
+def _vouches_for_float32(model: Model, variant: Variant) -> str | None:
+    """Weights are held to the float32 variant's, so that one is held to the source: in its own case if it is judged."""
+    judged = any(other.key == model.float32_key for other in model.variants)
+    if variant.recipe == "float32" or not judged:
+        return None
+    return "is measured in the case of the float32 variant"
+
+
 _NEEDS = {
     "labels": _labels,
     "more_than_five_classes": _more_than_five_classes,
     "quantized_ends": _quantized_ends,
     "float_io_twin": _float_io_twin,
     "not_float32": _not_float32,
+    "integer_activations": _integer_activations,
+    "vouches_for_float32": _vouches_for_float32,
 }

@@ -106,3 +106,32 @@ def io_mismatch(integer_outputs: Array, float_outputs: Array, scale: float, zero
         detail=f"by up to {float(steps.max()):.3g} steps, first in sample {first}",
         causes=("the output's scale or zero point is not the one that the network was quantized with",),
     )
+
+
+def dequantize_mismatch(answers: Sequence[tuple[TensorSpec, Array, Array]]) -> Measurement:
+    """How many codes the runtime's own DEQUANTIZE operator turns into another value than (code − zero point) × scale.
+
+    Args:
+        answers: For each quantized input and output: the tensor, every code of its type, shape (codes,), and the values
+            that the runtime made of them with the tensor's own scale and zero point.
+
+    Raises:
+        Unmeasured: if no input or output is quantized.
+    """
+    if not answers:
+        raise Unmeasured(
+            "dequantize_mismatch: no input and no output is quantized",
+            expected="integer inputs and outputs with a scale; see recipe_mismatches",
+        )
+    wrong = [(spec, int(np.count_nonzero(decode(spec, codes) != values))) for spec, codes, values in answers]
+    named = [f"{count} codes of {spec}" for spec, count in wrong if count]
+    total = sum(len(codes) for _, codes, _ in answers)
+    return Measurement(
+        "dequantize_mismatch",
+        float(sum(count for _, count in wrong)),
+        samples=total,
+        detail=", ".join(named) or None,
+        causes=("the runtime computes DEQUANTIZE in another way: what an application dequantizes by hand differs",)
+        if named
+        else (),
+    )

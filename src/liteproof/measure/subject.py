@@ -23,12 +23,16 @@ from liteproof.errors import ModelError, Unmeasured
 from liteproof.measure import size
 from liteproof.measure.evaluation import Evaluation, read_evaluation
 from liteproof.measure.probe import Outcome, probe
-from liteproof.measure.runtime import Session, default_runtime, open_session
+from liteproof.measure.runtime import Session, default_runtime, installed_runtimes, open_session
 from liteproof.measure.tensors import Array, TensorSpec, decode, match
 from liteproof.plan import Case, Model, Target, Variant, float_io_twin
 from liteproof.store import Entry, Store
+from liteproof.tflite.arithmetic import type_range
 from liteproof.tflite.facts import Facts, facts
+from liteproof.tflite.matching import Matching, match_weights
+from liteproof.tflite.reader import Model as Flatbuffer
 from liteproof.tflite.reader import read_model
+from liteproof.tflite.single_operator import dequantize_model
 
 T = TypeVar("T")
 
@@ -140,14 +144,39 @@ class Subject:
         return self._bench.entry(self.model.float32_key, f"the float32 variant of {self.model.name}")
 
     @cached_property
+    def flatbuffer(self) -> Flatbuffer:
+        """The variant's file as its tables have it.
+
+        Raises:
+            ModelError: if they are broken.
+        """
+        return read_model(self.file.path)
+
+    @cached_property
+    def float32_flatbuffer(self) -> Flatbuffer:
+        """The float32 file as its tables have it."""
+        return read_model(self.float32.path)
+
+    @cached_property
     def facts(self) -> Facts:
         """What the variant's file holds."""
-        return facts(read_model(self.file.path))
+        return facts(self.flatbuffer)
 
     @cached_property
     def float32_facts(self) -> Facts:
         """What the float32 file holds."""
-        return facts(read_model(self.float32.path))
+        return facts(self.float32_flatbuffer)
+
+    @cached_property
+    def matching(self) -> Matching:
+        """Which constant of the variant was which of the float32 file."""
+        return match_weights(self.float32_flatbuffer, self.flatbuffer)
+
+    @property
+    def runtime(self) -> tuple[str, str]:
+        """Name and release of the runtime that judges on this target."""
+        name = self._bench.runtime_of(self.target)
+        return name, installed_runtimes().get(name, "")
 
     @property
     def evaluation(self) -> Evaluation:
@@ -193,6 +222,17 @@ class Subject:
             raise Unmeasured(f"{self.variant.name} does not load: {outcome.reason}", where="see the check loads")
         return self.open_file(self.file.path)
 
+    def open_float32(self) -> Session:
+        """A session for the float32 variant, on this target's runtime.
+
+        Raises:
+            Unmeasured: if it does not load.
+        """
+        outcome = self._bench.probed(self.float32, self.target)
+        if not outcome.loads:
+            raise Unmeasured(f"the float32 variant does not load: {outcome.reason}")
+        return self.open_file(self.float32.path)
+
     def open_file(self, path: Path) -> Session:
         """A session for a file that is known to load."""
         try:
@@ -206,6 +246,25 @@ class Subject:
     def outputs(self) -> Array:
         """The variant's first output on the evaluation set, dequantized to float32, shape (n, …)."""
         return self.open().predict(self.evaluation.x)[0]
+
+    @cached_property
+    def float32_outputs(self) -> Array:
+        """The first output of the float32 `.tflite` on the evaluation set, shape (n, …)."""
+        if self.variant.recipe == "float32":
+            return self.outputs
+        return self.open_float32().predict(self.evaluation.x)[0]
+
+    def dequantized_by_runtime(self) -> list[tuple[TensorSpec, Array, Array]]:
+        """For each quantized input and output: every code of its type, and what the runtime makes of it."""
+        session, found = self.open(), []
+        for spec in (*session.inputs, *session.outputs):
+            if spec.quantized and len(spec.scales) == 1:
+                low, high = type_range(spec.dtype)
+                codes = np.arange(low, high + 1).astype(spec.dtype)
+                file = dequantize_model(spec.dtype.upper(), len(codes), scale=spec.scale, zero_point=spec.zero_point)
+                runtime = open_session(file, runtime=self._bench.runtime_of(self.target))
+                found.append((spec, codes, runtime.invoke([codes])[0]))
+        return found
 
     @property
     def ends(self) -> list[tuple[TensorSpec, Array]]:
