@@ -2,12 +2,19 @@
 
 import pytest
 
-from liteproof.measure import latency
+from liteproof.measure import latency, speedup
+
+pytestmark = pytest.mark.timing
 
 
-@pytest.mark.timing
 @pytest.mark.measures("latency_p50_ms", "latency_p95_ms", "latency_p99_ms")
 def test_latency(case, check, benchmark):
-    """Percentiles of the raw rounds, after a warm-up."""
-    for measurement in latency.percentiles(latency.timed_rounds(case, benchmark)):
+    """Percentiles of the raw rounds, after a warm-up, on an undisturbed machine."""
+    for measurement in latency.latency(case, benchmark):
         check(measurement)
+
+
+@pytest.mark.measures("speedup")
+def test_speedup(case, check, benchmark):
+    """The variant is faster than float32 by the factor it is held to; both are timed in turns."""
+    check(speedup.measured_speedup(case, benchmark))

@@ -189,6 +189,13 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
                 default=0.0,
             ),
             _metric(
+                "spec_violations",
+                "at_most",
+                "rules of the quantization specification that the file breaks and no waiver exempts",
+                "count",
+                default=0.0,
+            ),
+            _metric(
                 "dequantize_mismatch",
                 "at_most",
                 "codes of inputs and outputs that the runtime's DEQUANTIZE turns into another value than the formula",
@@ -291,6 +298,43 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             *(
                 _metric(f"latency_{p}_ms", "at_most", f"{p} of the time of one inference", "ms", relative=True)
                 for p in _LATENCY
+            ),
+            _metric(
+                "speedup",
+                "at_least",
+                "float32's median time over this variant's, taken in turns",
+                "ratio",
+                needs=("not_float32",),
+                relative=True,
+            ),
+            _metric(
+                "cold_start_ms",
+                "at_most",
+                "from importing the runtime to the first answer, in a fresh process",
+                "ms",
+                relative=True,
+            ),
+            _metric("cpu_ms", "at_most", "processor time of all threads for one inference", "ms", relative=True),
+            _metric(
+                "peak_memory_mb",
+                "at_most",
+                "peak resident memory of a process that only loads the model and answers",
+                "MB",
+                relative=True,
+            ),
+            _metric(
+                "memory_growth_bytes",
+                "at_most",
+                "memory that each further inference leaves behind",
+                "bytes",
+                default=0.0,
+            ),
+            _metric(
+                "device_memory_mb",
+                "at_most",
+                "memory in use on the whole device while the model answers",
+                "MB",
+                relative=True,
             ),
         )
     }

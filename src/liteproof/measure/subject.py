@@ -20,10 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from liteproof.errors import ModelError, Unmeasured
-from liteproof.measure import size
+from liteproof.measure import remembered, size
+from liteproof.measure.batches import grouped
+from liteproof.measure.cold_start import ColdStarts, cold_starts
 from liteproof.measure.evaluation import Evaluation, read_evaluation
 from liteproof.measure.probe import Outcome, probe
-from liteproof.measure.runtime import Session, default_runtime, installed_runtimes, open_session
+from liteproof.measure.runtime import Kernels, Session, default_runtime, installed_runtimes, open_session
 from liteproof.measure.tensors import Array, TensorSpec, decode, match
 from liteproof.plan import Case, Model, Target, Variant, float_io_twin
 from liteproof.store import Entry, Store
@@ -35,6 +37,9 @@ from liteproof.tflite.reader import read_model
 from liteproof.tflite.single_operator import dequantize_model
 
 T = TypeVar("T")
+
+# What the inputs hold for one inference, in the order of the graph.
+Sample = tuple[Array, ...]
 
 
 class Recent(Generic[T]):
@@ -63,6 +68,7 @@ class Bench:
         self._references: Recent[dict[str, Array]] = Recent(2)
         self._subjects: Recent[Subject] = Recent(16)
         self._outcomes: dict[tuple[str, str, int], Outcome] = {}
+        self._cold_starts: dict[str, ColdStarts] = {}
 
     def subject(self, case: Case) -> Subject:
         """This case with its files at hand."""
@@ -84,8 +90,19 @@ class Bench:
         """What became of a file that was tried in a process of its own; tried once for each runtime."""
         key = (file.sha256, self.runtime_of(target), target.threads)
         if key not in self._outcomes:
-            self._outcomes[key] = probe(file.path, runtime=key[1], threads=key[2])
+            self._outcomes[key] = remembered.outcome(
+                self.store,
+                file.sha256,
+                remembered.identity(key[1], key[2]),
+                lambda: probe(file.path, runtime=key[1], threads=key[2]),
+            )
         return self._outcomes[key]
+
+    def cold_starts(self, case: Case, start: Callable[[], ColdStarts]) -> ColdStarts:
+        """Cold starts of a case: the processes are started once, for the suites of time and of memory."""
+        if case.id not in self._cold_starts:
+            self._cold_starts[case.id] = start()
+        return self._cold_starts[case.id]
 
     @staticmethod
     def runtime_of(target: Target) -> str:
@@ -211,7 +228,7 @@ class Subject:
         """Whether the file loads, allocates and answers, tried first in a process of its own."""
         return self._bench.probed(self.file, self.target)
 
-    def open(self) -> Session:
+    def open(self, kernels: Kernels = "default") -> Session:
         """A session on this target's runtime.
 
         Raises:
@@ -220,7 +237,7 @@ class Subject:
         outcome = self.loads()
         if not outcome.loads:
             raise Unmeasured(f"{self.variant.name} does not load: {outcome.reason}", where="see the check loads")
-        return self.open_file(self.file.path)
+        return self.open_file(self.file.path, kernels)
 
     def open_float32(self) -> Session:
         """A session for the float32 variant, on this target's runtime.
@@ -233,10 +250,11 @@ class Subject:
             raise Unmeasured(f"the float32 variant does not load: {outcome.reason}")
         return self.open_file(self.float32.path)
 
-    def open_file(self, path: Path) -> Session:
+    def open_file(self, path: Path, kernels: Kernels = "default") -> Session:
         """A session for a file that is known to load."""
+        runtime = self._bench.runtime_of(self.target)
         try:
-            return open_session(path, runtime=self._bench.runtime_of(self.target), threads=self.target.threads)
+            return open_session(path, runtime=runtime, threads=self.target.threads, kernels=kernels)
         except ModelError as error:
             raise Unmeasured(
                 f"{self.variant.name} does not load: {error.found}", where="see the check loads"
@@ -245,7 +263,14 @@ class Subject:
     @cached_property
     def outputs(self) -> Array:
         """The variant's first output on the evaluation set, dequantized to float32, shape (n, …)."""
-        return self.open().predict(self.evaluation.x)[0]
+        runtime = self._bench.runtime_of(self.target)
+        return remembered.answers(
+            self._bench.store,
+            self.file.sha256,
+            self.model.evaluation.sha256,
+            remembered.identity(runtime, self.target.threads),
+            lambda: self.open().predict(self.evaluation.x),
+        )[0]
 
     @cached_property
     def float32_outputs(self) -> Array:
@@ -265,6 +290,32 @@ class Subject:
                 runtime = open_session(file, runtime=self._bench.runtime_of(self.target))
                 found.append((spec, codes, runtime.invoke([codes])[0]))
         return found
+
+    def samples(self, session: Session, most: int = 64) -> list[Sample]:
+        """What the inputs hold for the first evaluation samples, one for each inference.
+
+        Batches of one; of more only where the file is fixed to more.
+        """
+        x = match(session.inputs, self.evaluation.x)
+        named = {spec.name: array[:most] for spec, array in zip(session.inputs, x, strict=True)}
+        session.predict({name: array[:1] for name, array in named.items()})  # finds the batch that the file takes
+        codes = zip(session.inputs, session.quantize_inputs(named), strict=True)
+        return list(zip(*(grouped(spec, array, session.batch) for spec, array in codes), strict=True))
+
+    @property
+    def cold_starts(self) -> ColdStarts:
+        """A few cold starts, each in a process of its own."""
+        return self._bench.cold_starts(self.case, self._start_cold)
+
+    def _start_cold(self) -> ColdStarts:
+        session = self.open()
+        return cold_starts(
+            self.file.path,
+            self.samples(session, most=1)[0],
+            runtime=self._bench.runtime_of(self.target),
+            threads=self.target.threads,
+            delegate=self.target.delegate,
+        )
 
     @property
     def ends(self) -> list[tuple[TensorSpec, Array]]:
