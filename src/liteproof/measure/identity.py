@@ -18,6 +18,7 @@ import numpy.typing as npt
 from liteproof.checks import Measurement
 from liteproof.errors import Unmeasured
 from liteproof.recipes import Recipe
+from liteproof.tflite.arithmetic import type_range
 from liteproof.tflite.facts import End, Facts, ParameterTensor, is_real_valued, smallest_bytes
 from liteproof.tflite.matching import Matching, Parameter
 from liteproof.tflite.op_versions import known_versions, lacking
@@ -43,6 +44,7 @@ def recipe_mismatches(model: Model, found: Facts, float32: Facts, promise: Recip
     """
     broken = [
         *_wrong_weights(found, promise),
+        *_unused_bits(model, promise),
         *_wrong_activations(model, promise),
         *_wrong_ends(found, float32, promise),
     ]
@@ -69,6 +71,24 @@ def _is_converted(tensor: ParameterTensor, promise: Recipe) -> bool:
     if promise.weights == "int8" and not promise.quantized_activations and tensor.type == "FLOAT32":
         return tensor.elements >= _SMALLEST_DYNAMIC_RANGE
     return True
+
+
+def _unused_bits(model: Model, promise: Recipe) -> Iterator[str]:
+    """Integer weights whose codes leave the upper bit of their type unused: fewer bits in a wider type.
+
+    A recipe scales each channel, or the tensor, so that its largest weight takes the last code; those that optimise
+    scales go beyond it.
+    """
+    if promise.weights not in ("int8", "int4"):
+        return
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            if tensor.type != promise.weights.upper() or tensor.quantization.kind == "none" or len(tensor.shape) < 2:
+                continue
+            codes = model.constant(tensor)
+            largest = 0 if codes is None else int(np.abs(codes.astype(np.int16)).max(initial=0))
+            if 0 < largest <= type_range(tensor.type)[1] // 2:
+                yield f"weight '{tensor.name}' is {tensor.type}, but its codes go no further than {largest}"
 
 
 def _wrong_activations(model: Model, promise: Recipe) -> Iterator[str]:
@@ -157,8 +177,9 @@ def parameter_mismatch(matching: Matching) -> Measurement:
 
 
 def _other_network(matching: Matching, lost: Sequence[Parameter], added: Sequence[Parameter]) -> Iterator[str]:
-    if {p.role for p in lost} == {"bias"} and not added:
-        yield f"{len(lost)} biases were dropped"
+    if lost and not added:
+        biases = all(p.role == "bias" for p in lost)
+        yield f"{len(lost)} {'biases' if biases else 'tensors'} dropped: a layer is gone, or its buffer is empty"
     elif not lost and {p.operator for p in added} <= {"MUL", "ADD", "SUB", "DIV"}:
         yield "batch norms or rescalings were left in the graph that the float32 variant has folded into weights"
     else:

@@ -5,11 +5,13 @@ Each defect leaves its own trace in the difference from the float32 variant, and
 | trace | cause |
 |---|---|
 | all zero | the tensor (or a channel) was zeroed |
-| proportional to float32's, by one factor | a scale is wrong by that factor; negative: the sign is flipped |
-| proportional to another channel of float32's | channels are swapped |
-| off by the same amount everywhere | a zero point is off |
 | off only where codes are pinned to the ends | the scale was optimised for another error, or the range was cut |
-| correlates, but is not proportional | weights moved after the float32 conversion: fine-tuning, another checkpoint |
+| a few elements are off | single values were changed |
+| float32's times one factor, within rounding | a scale is wrong by that factor; negative: the sign is flipped |
+| proportional to another channel of float32's | channels are swapped |
+| off by the same number of steps everywhere | a zero point is off |
+| off by less than a step, all toward zero | values were cut instead of rounded |
+| correlates, and none of these | fine-tuning, quantizing twice, another checkpoint |
 | does not correlate | other weights |
 
     >>> errors = ...                                                   # doctest: +SKIP
@@ -38,6 +40,7 @@ HALF_STEP = 0.501
 _SAME_DIRECTION = 0.985
 _RELATED = 0.9
 _TENSORS_NAMED = 3
+_ELEMENTS_NAMED = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,13 +98,20 @@ def _of_the_whole_file(off: Sequence[TensorError], compared: int) -> str | None:
     """The cause if most tensors are off: then it is the file, not a tensor. Few tensors tell nothing about a file."""
     if len(off) <= max(compared / 2, 2):
         return None
-    likeness = float(np.median([cosine(e.pair.float32.values, e.pair.variant.values) for e in off]))
     found = f"{len(off)} of {compared} tensors are off, by {off[-1].largest:.3g} to {off[0].largest:.3g} steps"
+    likeness = float(np.median([cosine(e.pair.float32.values, e.pair.variant.values) for e in off]))
     if likeness < _RELATED:
         return f"weights of another training run, or of another network: {found}, median correlation {likeness:.2f}"
-    if all(_only_pinned(error) for error in off):
-        return f"a recipe that optimises scales (MSE, OCTAV, GPTQ): {found}, all of them at the ends of the range"
-    return f"weights moved after conversion (fine-tuning, another checkpoint): {found}, correlation {likeness:.4f}"
+    if all(map(_only_pinned, off)):
+        return f"{_PINNED}: {found}, all of them at the ends of the range"
+    if all(map(_cut, off)):
+        return f"{_CUT}: {found}"
+    return f"{_MOVED}: {found}, median correlation {likeness:.4f}"
+
+
+_PINNED = "a recipe that optimises scales (MSE, OCTAV, GPTQ), or a range that was cut"
+_CUT = "values were cut toward zero instead of rounded to the nearest"
+_MOVED = "weights moved after the float32 conversion (fine-tuning, another checkpoint), or were quantized twice"
 
 
 def _trace(error: TensorError) -> str:
@@ -112,33 +122,43 @@ def _trace(error: TensorError) -> str:
     if not ours[off].any():
         return f"{which} all zero"
     if _only_pinned(error):
-        return (
-            f"{which} off only where codes are pinned to the ends of {error.pair.variant.tensor.type}: "
-            "a recipe that optimises scales (MSE, OCTAV, GPTQ), or a range that was cut"
-        )
-    step = _step(error)
-    gains = _gains(ours[off], theirs[off], step[off])
+        return f"{which} off only where codes are pinned to the ends of {error.pair.variant.tensor.type}: {_PINNED}"
+    single = _single_values(error, ours, theirs)
+    if single:
+        return single
+    gains = _gains(ours[off], theirs[off], _step(error)[off])
     if gains is not None:
         return f"{which} {_factor(gains)}"
     swapped = _swapped(ours, theirs, off)
     if swapped:
         return swapped
-    shift = _shift((ours - theirs)[off] / step[off])
+    shift = _shift(error, ours - theirs)
     if shift:
         return f"{which} off by {shift:+d} steps everywhere: the zero point is wrong"
     likeness = cosine(ours[off], theirs[off])
+    if _cut(error):
+        return f"{which} off by less than a step: {_CUT}"
     if likeness > _RELATED:
-        return f"{which} moved after the float32 conversion: correlation {likeness:.4f}"
+        return f"{which} off, correlation {likeness:.4f}: {_MOVED}"
     return f"{which} other weights than float32's: correlation {likeness:.2f}"
+
+
+def _single_values(error: TensorError, ours: Floats, theirs: Floats) -> str | None:
+    """What the file holds, where only a few elements are off."""
+    places = np.argwhere(error.steps > HALF_STEP)
+    if len(places) > _ELEMENTS_NAMED:
+        return None
+    named = (f"{ours[c, i]:.4g} where float32 has {theirs[c, i]:.4g} (channel {c})" for c, i in places.tolist())
+    return f"{len(places)} of {error.steps.size} elements are off: it holds " + ", ".join(named)
 
 
 def _which(error: TensorError, off: Sequence[int]) -> str:
     count = len(error.steps)
-    if count == 1:
+    if len(off) == count:
         return "it is"
     if len(off) == 1:
         return f"channel {off[0]} is"
-    return f"all {count} channels are" if len(off) == count else f"{len(off)} of {count} channels are"
+    return f"{len(off)} of {count} channels are"
 
 
 def _swapped(ours: Floats, theirs: Floats, off: Sequence[int]) -> str | None:
@@ -185,8 +205,10 @@ def _gains(ours: Floats, theirs: Floats, step: Floats) -> Floats | None:
         return None
     gains: Floats = (ours * theirs).sum(axis=1) / power
     rest = np.abs(ours - gains[:, None] * theirs) / step
+    # A factor so near to 1 that it moves no element by half a step explains nothing.
+    moved = (np.abs((gains - 1.0)[:, None] * theirs) / step).max(axis=1)
     # Half a step of rounding, and a little for the estimate of the factor.
-    return gains if rest.max() < 0.6 else None
+    return gains if rest.max() < 0.6 and moved.min() > HALF_STEP else None
 
 
 def _factor(gains: Floats) -> str:
@@ -199,21 +221,38 @@ def _factor(gains: Floats) -> str:
     return f"{low:.3g} to {high:.3g} times what it should be: the scales are wrong, or in other channels' places"
 
 
-def _shift(steps: Floats) -> int:
-    """By how many whole steps all elements lie beside float32's; 0 where it is not the same everywhere."""
-    middle = round(float(np.median(steps)))
-    return middle if np.abs(steps - middle).max() < HALF_STEP else 0
+def _shift(error: TensorError, difference: Floats) -> int:
+    """By how many whole steps all elements lie beside float32's, pinned ones apart; 0 where it is not the same."""
+    if error.pair.role == "bias" and len(error.channels_off) < len(error.steps):
+        return 0
+    steps = (difference / _step(error))[error.channels_off][~_pinned(error)[error.channels_off]]
+    middle = round(float(np.median(steps))) if steps.size else 0
+    return middle if middle and np.abs(steps - middle).max() < HALF_STEP else 0
+
+
+def _cut(error: TensorError) -> bool:
+    """Whether every element that is off is off by less than a step, and nearer to zero than float32's."""
+    off = error.steps > HALF_STEP
+    ours = np.abs(error.by_channel(error.pair.variant.values))[off]
+    theirs = np.abs(error.by_channel(error.pair.float32.values))[off]
+    return error.largest < 1.01 and bool((ours <= theirs).all())
 
 
 def _only_pinned(error: TensorError) -> bool:
     """Whether every element that is off has the lowest or the highest code of its type."""
+    return bool(_pinned(error)[error.steps > HALF_STEP].all())
+
+
+def _pinned(error: TensorError) -> npt.NDArray[np.bool_]:
+    """Which elements have the lowest or the highest code, as (channels, elements); none of a float tensor."""
     kind = error.pair.variant.tensor.type
     if kind in FLOAT_TYPES:
-        return False
+        return np.zeros(error.steps.shape, np.bool_)
     low, high = type_range(kind)
-    codes = error.by_channel(error.pair.variant.codes)[error.steps > HALF_STEP]
+    codes = error.by_channel(error.pair.variant.codes)
     # Symmetric ranges end at −high.
-    return bool(((codes <= max(low, -high)) | (codes >= high)).all())
+    pinned: npt.NDArray[np.bool_] = (codes <= max(low, -high)) | (codes >= high)
+    return pinned
 
 
 def _called(error: TensorError) -> str:

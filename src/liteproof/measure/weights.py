@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from liteproof.checks import Measurement
-from liteproof.errors import Unmeasured
+from liteproof.errors import ModelError, Unmeasured
 from liteproof.measure.weight_faults import HALF_STEP, TensorError, likely_causes
 from liteproof.tflite.facts import FLOAT_TYPES
 from liteproof.tflite.matching import Matching, Parameter, WeightPair, cosine
@@ -103,24 +103,39 @@ def weight_correlation(matching: Matching) -> Measurement:
 
 def unusable_weights(matching: Matching) -> Measurement:
     """How many weights and biases are NaN or infinite, or have no positive scale, where float32's are in order."""
-    found = [(pair, int(np.count_nonzero(_unusable(pair)))) for pair in matching.of("weight", "bias")]
-    found = [(pair, count) for pair, count in found if count]
-    alone = [p for p in matching.unmatched_variant if p.role != "operand" and not np.isfinite(p.values).all()]
-    total = sum(count for _, count in found) + sum(int(np.count_nonzero(~np.isfinite(p.values))) for p in alone)
-    if not total:
-        return Measurement("unusable_weights", 0.0)
-    named = [f"{count} in {_name(pair)}" for pair, count in found] + [f"in {_called(p)}" for p in alone]
-    return Measurement("unusable_weights", float(total), detail=_listed(named), next="convert the model again")
+    found = [(pair.variant, *_unusable(pair)) for pair in matching.of("weight", "bias")]
+    found += [(p, *_not_finite(p)) for p in matching.unmatched_variant if p.role != "operand"]
+    named = [f"{count} {what} in {_called(parameter)}" for parameter, count, what in found if count]
+    total = sum(count for _, count, _ in found)
+    return Measurement(
+        "unusable_weights",
+        float(total),
+        detail=_listed(named) or None,
+        causes=("the file was edited or damaged after its conversion", "the training diverged") if total else (),
+        next="convert the model again" if total else None,
+    )
 
 
-def _unusable(pair: WeightPair) -> npt.NDArray[np.bool_]:
-    values, reference = pair.variant.values, pair.float32.values
+def _not_finite(parameter: Parameter) -> tuple[int, str]:
+    """How many values are NaN or infinite; all, if they cannot be read. With a word for what they are."""
+    try:
+        return int(np.count_nonzero(~np.isfinite(parameter.values))), "not finite"
+    except ModelError as error:
+        why = error.found.rpartition(f"{parameter.place} ")[2]
+        return parameter.tensor.elements, f"unreadable ({why})"
+
+
+def _unusable(pair: WeightPair) -> tuple[int, str]:
+    reference = pair.float32.values
+    try:
+        values = pair.variant.values
+    except ModelError:
+        return _not_finite(pair.variant)
     bad = ~np.isfinite(values)
     if pair.variant.tensor.type not in FLOAT_TYPES:
         # A scale of 0 stands for zeros in some files; it is in order where the weights are zero.
         bad |= ~(pair.variant.steps > 0) & (values != reference)
-    unusable: npt.NDArray[np.bool_] = bad & np.isfinite(reference)
-    return unusable
+    return int(np.count_nonzero(bad & np.isfinite(reference))), "not finite or without a scale"
 
 
 def errors_in_steps(pair: WeightPair) -> Floats:

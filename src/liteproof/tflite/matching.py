@@ -251,8 +251,17 @@ def _constant_behind(model: Model, graph: Subgraph, producers: dict[int, Operato
 def _align(theirs: Sequence[_Node], ours: Sequence[_Node]) -> dict[int, int]:
     """Which operator of the float32 variant (key) is which of the variant (value)."""
     keys = [node.key for node in theirs], [node.key for node in ours]
-    blocks = SequenceMatcher(None, *keys, autojunk=False).get_matching_blocks()
-    aligned = {block.a + k: block.b + k for block in blocks for k in range(block.size)}
+    steps = SequenceMatcher(None, *keys, autojunk=False).get_opcodes()
+    aligned = {i1 + k: j1 + k for step, i1, i2, j1, _ in steps if step == "equal" for k in range(i2 - i1)}
+    _align_alike(theirs, ours, aligned)
+    for step, i1, i2, j1, j2 in steps:
+        if step == "replace":
+            _align_stretch(theirs, ours, aligned, range(i1, i2), range(j1, j2))
+    return aligned
+
+
+def _align_alike(theirs: Sequence[_Node], ours: Sequence[_Node], aligned: dict[int, int]) -> None:
+    """Align what is left over by equal keys, wherever it stands; of several, those with the most alike values."""
     waiting = defaultdict(list)
     for j in sorted(set(range(len(ours))) - set(aligned.values())):
         waiting[ours[j].key].append(j)
@@ -262,7 +271,16 @@ def _align(theirs: Sequence[_Node], ours: Sequence[_Node]) -> dict[int, int]:
             best = max(candidates, key=lambda j: _likeness(node, ours[j]))
             candidates.remove(best)
             aligned[i] = best
-    return aligned
+
+
+def _align_stretch(
+    theirs: Sequence[_Node], ours: Sequence[_Node], aligned: dict[int, int], here: range, there: range
+) -> None:
+    """Align what is left over between the same neighbours, if it is the same operators: their weights changed shape."""
+    left = [i for i in here if i not in aligned]
+    right = [j for j in there if j not in aligned.values()]
+    if [theirs[i].name for i in left] == [ours[j].name for j in right]:
+        aligned.update(zip(left, right, strict=True))
 
 
 def _likeness(a: _Node, b: _Node) -> float:
