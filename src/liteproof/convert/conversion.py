@@ -1,0 +1,312 @@
+"""What the store lacks for a plan, and the making of it by worker processes.
+
+    >>> from liteproof.plan import Plan
+    >>> from liteproof.store import Store
+    >>> missing(Plan(models=(), targets=()), Store(Path("/nowhere")))
+    ()
+
+The caller's process schedules: it hands out tasks to workers of which each has TensorFlow loaded, puts what comes back
+into the store at once, and tells a listener. The source is exported once, by one worker, while another one computes the
+reference; float32 comes first, since LiteRT's recipes start from it. What fails is remembered under its key and tried
+again in the next run; nothing else stops for it. Nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from liteproof.convert.process import COMMAND, Worker, ready
+from liteproof.convert.tasks import Event, Listener, Task, export_key, usage_error
+from liteproof.errors import UsageError
+from liteproof.plan import Case, Model, Plan, Variant
+from liteproof.store import Store, file_sha256
+
+# A worker costs as much as three or four small conversions to start, and takes up to a gigabyte.
+_TASKS_A_WORKER = 4
+_MOST_WORKERS = 4
+
+
+def missing(plan: Plan, store: Store, cases: Iterable[Case] | None = None) -> tuple[Task, ...]:
+    """What the store lacks: for each model its float32 `.tflite` and its reference, and the variants of the cases.
+
+    An artefact whose last attempt failed is missing, too.
+
+    Args:
+        plan: The work.
+        store: What there is.
+        cases: The cases that are wanted; None: all of the plan.
+
+    Returns:
+        Tasks in the order in which they should be done; none twice.
+    """
+    tasks: dict[str, Task] = {}
+    for model, variants in _wanted(plan, cases):
+        for task in (_float32(model), _reference(model), *(_variant(model, variant) for variant in variants)):
+            if task.key not in tasks and store.get(task.key) is None:
+                tasks[task.key] = task
+    return tuple(tasks.values())
+
+
+def prepare(
+    plan: Plan,
+    store: Store,
+    cases: Iterable[Case] | None = None,
+    *,
+    progress: Listener = lambda _: None,
+    workers: int | None = None,
+    command: Sequence[str] = COMMAND,
+) -> None:
+    """Make what the store lacks. A second run at work on the same models waits, and then finds it done.
+
+    What cannot be made leaves its reason in the store (`Store.failure`) and does not stop the rest.
+
+    Args:
+        plan: The work.
+        store: Where artefacts are put, each as soon as it is made.
+        cases: The cases that are wanted; None: all of the plan.
+        progress: Hears every event.
+        workers: The most worker processes at once; None: as many as there are processors and enough work for.
+        command: The worker's program.
+
+    Raises:
+        UsageError: if the request is wrong: the data does not fit the source, the source needs trust, a callable of the
+            manifest is missing or fails, a package for converting is missing, or the store cannot be written.
+    """
+    chosen = list(plan.cases() if cases is None else cases)
+    tasks = missing(plan, store, chosen)
+    if not tasks:
+        return
+    _refuse_code(plan, tasks)
+    started = time.perf_counter()
+    progress(Event("waiting"))
+    with _locked(store, tasks):
+        tasks = missing(plan, store, chosen)
+        with tempfile.TemporaryDirectory(prefix="liteproof-", ignore_cleanup_errors=True) as folder:
+            run = _Run(store, _with_exports(tasks), Path(folder), plan.root, progress, command)
+            run.to_the_end(workers or _worth_starting(len(tasks)))
+    progress(Event("done", seconds=time.perf_counter() - started))
+
+
+# -- what is wanted ---------------------------------------------------------------------------------------------------
+
+
+def _wanted(plan: Plan, cases: Iterable[Case] | None) -> Iterator[tuple[Model, list[Variant]]]:
+    """The models of the cases in the plan's order, each with the variants that are asked for."""
+    chosen = list(plan.cases() if cases is None else cases)
+    for model in plan.models:
+        names = {case.variant.name for case in chosen if case.model.name == model.name}
+        if names:
+            yield model, [variant for variant in model.variants if variant.name in names]
+
+
+def _float32(model: Model) -> Task:
+    if model.source_kind == "tflite":
+        return Task("copy", model.float32_key, model, "float32", file=model.source)
+    return Task("convert", model.float32_key, model, "float32", recipe="float32", toolchain="tensorflow")
+
+
+def _reference(model: Model) -> Task:
+    return Task("reference", model.reference_key, model, "reference")
+
+
+def _variant(model: Model, variant: Variant) -> Task:
+    if variant.file is not None:
+        return Task("copy", variant.key, model, variant.name, file=variant.file)
+    toolchain = variant.toolchain or variant.promise.default_toolchain
+    return Task("convert", variant.key, model, variant.name, variant.recipe, toolchain, variant.options)
+
+
+def _with_exports(tasks: Iterable[Task]) -> Iterator[Task]:
+    """The tasks, each first one that starts from an exported source after the task that exports it."""
+    exported = set()
+    for task in tasks:
+        if task.needs == export_key(task.model) and task.needs not in exported:
+            exported.add(task.needs)
+            yield Task("export", task.needs, task.model, "source")
+        yield task
+
+
+def _refuse_code(plan: Plan, tasks: Iterable[Task]) -> None:
+    """Manifests are refused earlier; a plan may come from elsewhere."""
+    for model in {task.model.name: task.model for task in tasks}.values():
+        calibrates = model.calibration is not None and model.calibration.callable is not None
+        if plan.no_code and (model.trust or model.custom_objects or calibrates):
+            raise UsageError(
+                f"converting {model.name} runs Python of the manifest",
+                expected="nothing that does, because of --no-code",
+                where=model.manifest.path,
+                next="run without --no-code if you trust where it comes from",
+            )
+
+
+@contextlib.contextmanager
+def _locked(store: Store, tasks: Iterable[Task]) -> Iterator[None]:
+    """Hold the locks of all sources at work on; in one order, so that two runs never wait for each other."""
+    with contextlib.ExitStack() as held:
+        for digest in sorted({task.model.source.sha256 for task in tasks}):
+            held.enter_context(store.lock(f"convert-{digest[:32]}"))
+        yield
+
+
+def _worth_starting(tasks: int) -> int:
+    return max(1, min(_processors(), _MOST_WORKERS, math.ceil(tasks / _TASKS_A_WORKER)))
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+# -- the making -------------------------------------------------------------------------------------------------------
+
+
+class _Run:
+    """One run of the workers over some tasks."""
+
+    def __init__(
+        self,
+        store: Store,
+        tasks: Iterable[Task],
+        folder: Path,
+        root: str,
+        listener: Listener,
+        command: Sequence[str],
+    ) -> None:
+        self._store = store
+        self._folder = folder
+        self._root = root
+        self._tell = listener
+        self._command = command
+        self._waiting = list(tasks)
+        self._workers: list[Worker] = []
+        self._there: set[str] = set()  # what tasks need and is in the folder
+        for name, total in self._totals().items():
+            listener(Event("planned", model=name, total=total))
+        for task in self._waiting:
+            store.forget_failure(task.key)  # who waits for it would take the old reason for the new one
+
+    def to_the_end(self, most_workers: int) -> None:
+        """Do all tasks. Whatever happens, no worker outlives this."""
+        try:
+            self._copy_files()
+            self._fetch_float32()
+            while self._hand_out(most_workers) or self._busy():
+                if not self._busy():
+                    raise RuntimeError(f"nobody makes what {[task.name for task in self._waiting]} need")
+                for worker in ready(self._workers):
+                    self._hear(worker)
+        finally:
+            for worker in self._workers:
+                worker.end()
+
+    def _totals(self) -> dict[str, int]:
+        names = [task.model.name for task in self._waiting]
+        return {name: names.count(name) for name in dict.fromkeys(names)}
+
+    def _busy(self) -> list[Worker]:
+        return [worker for worker in self._workers if worker.task is not None]
+
+    def _copy_files(self) -> None:
+        for task in [task for task in self._waiting if task.kind == "copy"]:
+            self._waiting.remove(task)
+            try:
+                self._keep(task, _content(task), seconds=0.0, meta={"toolchain": None})
+            except OSError as error:
+                self._fail(task, f"{task.name} of {task.model.name} cannot be read: {error.strerror or error}")
+
+    def _fetch_float32(self) -> None:
+        """Put the float32 files that the store has where LiteRT's recipes find them."""
+        made = {task.key for task in self._waiting}
+        for key in {task.model.float32_key for task in self._waiting if task.needs == task.model.float32_key} - made:
+            entry = self._store.get(key)
+            if entry is not None:
+                shutil.copyfile(entry.path, self._made(key))
+                self._there.add(key)
+
+    def _hand_out(self, most_workers: int) -> bool:
+        """Give each free worker a task that can be done now, and start workers for the rest; whether tasks are left."""
+        for task in [task for task in self._waiting if task.needs is None or task.needs in self._there]:
+            free = [worker for worker in self._workers if worker.task is None]
+            if not free and len(self._workers) < most_workers:
+                free = [Worker(self._command, self._folder, root=self._root)]
+                self._workers += free
+            if not free:
+                break
+            self._waiting.remove(task)
+            self._tell(Event("started", task.key, task.model.name, task.name))
+            free[0].give(task)
+        return bool(self._waiting)
+
+    def _hear(self, worker: Worker) -> None:
+        """Take what a worker has to tell."""
+        task = worker.task
+        try:
+            event = worker.answer()
+        except EOFError as death:
+            worker.end()
+            self._workers.remove(worker)
+            if task is not None:
+                self._fail(task, f"{task.trouble}: the process {death}")
+            return
+        if event is None or task is None:
+            return
+        telling = worker.telling_lines()
+        if event.kind == "usage":
+            raise usage_error(event)
+        if event.kind == "failed":
+            self._fail(task, event.reason, event.seconds)
+            return
+        self._there.add(task.key)
+        if task.kind == "export":
+            self._tell(Event("exported", task.key, task.model.name, task.name, seconds=event.seconds))
+        else:
+            meta = {**event.meta, "seconds": event.seconds, **({"warnings": telling} if telling else {})}
+            self._keep(task, self._made(task.key), event.seconds, meta)
+
+    def _made(self, key: str) -> Path:
+        """Where workers leave the result of this key, and look for it."""
+        return self._folder / key
+
+    def _keep(self, task: Task, content: bytes | Path, seconds: float, meta: dict[str, object]) -> None:
+        reference = task.kind == "reference"
+        entry = self._store.put(task.key, content, suffix=".npz" if reference else ".tflite", meta=meta)
+        self._tell(
+            Event(
+                "reference" if reference else "converted",
+                task.key,
+                task.model.name,
+                task.name,
+                seconds=seconds,
+                bytes=entry.bytes,
+                meta=meta,
+            )
+        )
+
+    def _fail(self, task: Task, reason: str, seconds: float = 0.0) -> None:
+        """Remember why, and that of all tasks that cannot be done without it."""
+        if task.kind != "export":
+            self._store.fail(task.key, reason)
+        self._tell(Event("failed", task.key, task.model.name, task.name, reason, seconds))
+        for other in [other for other in self._waiting if other.needs == task.key]:
+            if other in self._waiting:
+                self._waiting.remove(other)
+                self._fail(other, reason)
+
+
+def _content(task: Task) -> bytes:
+    """The file that a task copies.
+
+    Raises:
+        OSError: if it cannot be read, or is not what the plan was made for.
+    """
+    assert task.file is not None  # noqa: S101 - of every copy
+    path = Path(task.file.path)
+    if file_sha256(path) != task.file.sha256:
+        raise OSError("it has changed since the run began")
+    return path.read_bytes()

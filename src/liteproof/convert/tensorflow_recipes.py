@@ -1,0 +1,120 @@
+"""Variants by TFLiteConverter: one short function for each recipe.
+
+    >>> tflite = convert("int8", Path("exported"), samples)         # doctest: +SKIP
+    >>> tflite[4:8]                                                 # doctest: +SKIP
+    b'TFL3'
+
+What each recipe promises stands in `liteproof.recipes`. Source: TensorFlow's guide to post-training quantization.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from liteproof.convert.data import Samples
+from liteproof.convert.sources import SIGNATURE
+from liteproof.errors import ModelError
+
+Converter = Any  # tf.lite.TFLiteConverter, which is not typed
+Setting = Callable[[Converter, Samples | None], None]
+
+
+def convert(recipe: str, exported: Path, samples: Samples | None) -> bytes:
+    """A `.tflite` from an exported source.
+
+    Args:
+        recipe: One of `RECIPES`.
+        exported: The SavedModel that `sources.export` wrote.
+        samples: The calibration set, for a recipe that needs one.
+
+    Raises:
+        ModelError: if the source cannot be converted so; with the converter's own reason.
+        UsageError: if the calibration set is wrong.
+    """
+    import tensorflow as tf
+    from tensorflow.lite.python.convert_phase import ConverterError
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(exported), signature_keys=[SIGNATURE])
+    RECIPES[recipe](converter, samples)
+    try:
+        return bytes(converter.convert())
+    except ConverterError as error:
+        raise ModelError(_reason(str(error))) from error
+
+
+def _float32(converter: Converter, samples: Samples | None) -> None:
+    """As it is."""
+
+
+def _dynamic_range(converter: Converter, samples: Samples | None) -> None:  # noqa: ARG001
+    """Weights in 8 bits; activations are quantized while it runs."""
+    import tensorflow as tf
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+
+
+def _float16(converter: Converter, samples: Samples | None) -> None:  # noqa: ARG001
+    """Weights in 16 bits."""
+    import tensorflow as tf
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+
+
+def _int8_float_io(converter: Converter, samples: Samples | None) -> None:
+    """8 bits inside, float at both ends. An operator without an 8-bit kernel is an error, not left in float."""
+    import tensorflow as tf
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = samples
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+
+
+def _int8(converter: Converter, samples: Samples | None) -> None:
+    """8 bits inside and at both ends."""
+    import tensorflow as tf
+
+    _int8_float_io(converter, samples)
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+
+
+def _uint8(converter: Converter, samples: Samples | None) -> None:
+    """The same with unsigned ends."""
+    import tensorflow as tf
+
+    _int8_float_io(converter, samples)
+    converter.inference_input_type = converter.inference_output_type = tf.uint8
+
+
+def _int16x8(converter: Converter, samples: Samples | None) -> None:
+    """Activations in 16 bits, weights in 8, float at both ends."""
+    import tensorflow as tf
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = samples
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
+
+
+RECIPES: Mapping[str, Setting] = {
+    "float32": _float32,
+    "dynamic_range": _dynamic_range,
+    "float16": _float16,
+    "int8": _int8,
+    "uint8": _uint8,
+    "int8_float_io": _int8_float_io,
+    "int16x8": _int16x8,
+}
+
+
+def _reason(text: str) -> str:
+    """The converter's reason in one line, without the places in the graph that only its authors can read."""
+    wanted = re.search(r"TF Select ops: ([^\n]+)|Custom ops: ([^\n]+)", text)
+    if wanted:
+        kind, names = ("Select TF", wanted[1]) if wanted[1] else ("custom", wanted[2])
+        return f"it needs {kind} operators, which TensorFlow Lite does not have itself: {names.strip()}"
+    lines = (re.sub(r"^.*?error: (loc\(.*\)\): )?", "", line).strip() for line in text.splitlines() if "error:" in line)
+    reasons = list(dict.fromkeys(line for line in lines if line)) or [text.strip().splitlines()[0]]
+    return "; ".join(reasons)[:500]

@@ -1,0 +1,241 @@
+"""The worker process: `python -m liteproof.convert.worker FOLDER ROOT`.
+
+It reads tasks from standard input, a JSON line each, and answers each with one event, a JSON line on what was its
+standard output when it began. From then on standard output leads where standard error does, a log: TensorFlow and
+calibration callables may write what they like. What it makes lies in FOLDER under the task's key; Python callables of a
+manifest are imported from ROOT. It ends with its input.
+
+    >>> answer(Task("convert", "k", model, "int8", "int8"), work)   # doctest: +SKIP
+    Event(kind='converted', key='k', …)
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from liteproof.convert.tasks import Event, Task, decode_task, encode, export_key, sentence, wrong_request
+from liteproof.errors import LiteproofError, ModelError, UsageError
+from liteproof.manifest.source import Input, find_expectation
+from liteproof.plan import Model
+from liteproof.recipes import RECIPES
+
+if TYPE_CHECKING:
+    from liteproof.convert.data import Samples
+    from liteproof.convert.reference import Predictions
+    from liteproof.convert.sources import Source
+
+_DONE = {"export": "exported", "convert": "converted", "reference": "reference"}
+_PACKAGES = {
+    "tensorflow": ("tensorflow", "keras", "numpy"),
+    "litert": ("litert-quantizer", "ai-edge-litert", "numpy"),
+    "runtime": ("ai-edge-litert", "numpy"),
+}
+
+
+def main(folder: str, root: str) -> None:
+    """Do tasks until the input ends."""
+    events = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    work = Workplace(Path(folder), root)
+    for line in sys.stdin.buffer:
+        event = answer(decode_task(line), work)
+        sys.stdout.flush()
+        events.write(encode(event))
+
+
+def answer(task: Task, work: Workplace) -> Event:
+    """Do a task; how it ended."""
+    started = time.perf_counter()
+    try:
+        meta = _DO[task.kind](task, work)
+    except UsageError as error:
+        return wrong_request(error)
+    except ImportError as error:
+        if error.name and error.name.partition(".")[0] in ("tensorflow", "keras", "litert_quantizer", "ai_edge_litert"):
+            return wrong_request(_not_installed(error.name))
+        return _failed(task, error, started)
+    except Exception as error:  # a converter raises what its parts raise; none of it may end the other tasks
+        return _failed(task, error, started)
+    return Event(_DONE[task.kind], task.key, seconds=time.perf_counter() - started, meta=meta)  # type: ignore[arg-type]
+
+
+def _failed(task: Task, error: Exception, started: float) -> Event:
+    traceback.print_exc()
+    reason = sentence(error) if isinstance(error, LiteproofError) else f"{type(error).__name__}: {_one_line(error)}"
+    if not reason.startswith("the source of"):
+        reason = f"{task.trouble}: {reason}"
+    return Event("failed", task.key, reason=reason, seconds=time.perf_counter() - started)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join((str(error).strip().splitlines() or [""])[0].split())[:400]
+
+
+def _not_installed(package: str) -> UsageError:
+    return UsageError(
+        f"{package} is not installed, and the store lacks what it would make",
+        expected="the packages for converting",
+        next="pip install 'liteproof[convert]'",
+    )
+
+
+class Workplace:
+    """Where a worker works: the folder of what is made, the root of Python callables, and the source loaded last."""
+
+    def __init__(self, folder: Path, root: str) -> None:
+        self.folder = folder
+        self.root = root
+        self._loaded: tuple[str, Source] | None = None
+
+    def path(self, key: str) -> Path:
+        """Where what has this key lies."""
+        return self.folder / key
+
+    def source(self, model: Model) -> Source:
+        """The model's source, loaded.
+
+        Raises:
+            ModelError, UsageError: as `sources.load`.
+        """
+        if self._loaded is None or self._loaded[0] != model.float32_key:
+            _import_tensorflow()
+            from liteproof.convert.sources import load
+
+            self._loaded = None  # two at once would take twice the memory
+            self._loaded = (model.float32_key, load(model, self.root))
+        return self._loaded[1]
+
+
+def _import_tensorflow() -> None:
+    """Import TensorFlow and Keras in half the time that it takes otherwise (1.7 s for 3.5 s).
+
+    Keras imports scikit-learn and matplotlib where they are installed, for wrappers and plots; and the garbage
+    collector looks a dozen times through a million objects that stay. Calibration callables can import them afterwards.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    hidden: dict[str, Any] = {name: None for name in ("matplotlib", "sklearn") if name not in sys.modules}
+    sys.modules.update(hidden)
+    gc.disable()
+    try:
+        import keras  # noqa: F401
+        import tensorflow  # noqa: F401
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+        gc.freeze()
+        gc.enable()
+
+
+def _export(task: Task, work: Workplace) -> Mapping[str, Any]:
+    source = work.source(task.model)
+    from liteproof.convert.data import require_data
+    from liteproof.convert.sources import export
+
+    require_data(task.model, source.inputs, work.root)
+    export(source, work.path(task.key))
+    return {}
+
+
+def _convert(task: Task, work: Workplace) -> Mapping[str, Any]:
+    make = {"tensorflow": _by_tensorflow, "litert": _by_litert}[task.toolchain]
+    work.path(task.key).write_bytes(make(task, work))
+    return _made_by(task.toolchain, task.toolchain)
+
+
+def _by_tensorflow(task: Task, work: Workplace) -> bytes:
+    _import_tensorflow()
+    from liteproof.convert.sources import exported_inputs
+    from liteproof.convert.tensorflow_recipes import convert
+
+    exported = work.path(export_key(task.model))
+    return convert(task.recipe, exported, _samples(task, exported_inputs(exported), work))
+
+
+def _by_litert(task: Task, work: Workplace) -> bytes:
+    from liteproof.convert.litert_recipes import quantize
+
+    float32 = work.path(task.model.float32_key)
+    return quantize(task.recipe, float32, _samples(task, _inputs_of_tflite(float32), work))
+
+
+def _samples(task: Task, inputs: Sequence[Input], work: Workplace) -> Samples | None:
+    """The calibration set, for a recipe that needs one."""
+    from liteproof.convert.data import calibration
+
+    return calibration(task.model, inputs, work.root) if RECIPES[task.recipe].calibrated else None
+
+
+def _reference(task: Task, work: Workplace) -> Mapping[str, Any]:
+    import numpy as np
+
+    from liteproof.convert.reference import meaning
+
+    predict = _predict_tflite if task.model.source_kind == "tflite" else _predict_source
+    outputs, meta = predict(task.model, work)
+    with work.path(task.key).open("wb") as file:
+        np.savez(file, **outputs)
+    first = next(iter(outputs.values()))
+    told = None if task.model.task == "regression" else meaning(first, meta["activation"])
+    return {**meta, "outputs": told, "output_names": list(outputs), "samples": len(first)}
+
+
+def _predict_source(model: Model, work: Workplace) -> tuple[Predictions, dict[str, Any]]:
+    source = work.source(model)
+    from liteproof.convert.data import evaluation
+    from liteproof.convert.reference import predictions
+
+    outputs = predictions(source, evaluation(model, source.inputs))
+    facts = {"parameters": source.parameters, "activation": source.activation}
+    return outputs, {**_made_by("tensorflow", "tensorflow"), **facts}
+
+
+def _predict_tflite(model: Model, work: Workplace) -> tuple[Predictions, dict[str, Any]]:  # noqa: ARG001
+    from liteproof.convert.data import evaluation, unchanged
+    from liteproof.convert.reference import predictions_of_tflite
+    from liteproof.tflite.facts import facts
+    from liteproof.tflite.reader import read_model
+
+    path = unchanged(model.source)
+    inputs = _inputs_of_tflite(path)
+    outputs = predictions_of_tflite(path, evaluation(model, inputs), inputs)
+    parameters = facts(read_model(path)).parameters
+    return outputs, {**_made_by("ai_edge_litert", "runtime"), "parameters": parameters, "activation": None}
+
+
+def _inputs_of_tflite(path: Path) -> tuple[Input, ...]:
+    found = find_expectation(path, "tflite")
+    if found is None or found.inputs is None:
+        raise ModelError(f"the source of {path.name} does not load: it is no sound .tflite", where=str(path))
+    return found.inputs
+
+
+def _made_by(name: str, packages: str) -> dict[str, Any]:
+    """Toolchain and versions, for the store."""
+    versions = {package: _version(package) for package in _PACKAGES[packages]}
+    return {"toolchain": f"{name} {next(iter(versions.values()))}", "versions": versions}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # by another name, as tensorflow-cpu
+        return str(getattr(sys.modules.get(package), "__version__", "unknown"))
+
+
+_DO: Mapping[str, Callable[[Task, Workplace], Mapping[str, Any]]] = {
+    "export": _export,
+    "convert": _convert,
+    "reference": _reference,
+}
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,54 @@
+"""A worker that converts nothing: it answers each task as `behaviour.json` in the root folder says.
+
+Behaviours, by the task's name: "die:SIGSEGV", "exit:3", "fail:reason", "usage:found", "sleep", "warn:line".
+Each task is written down in `log.txt`.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+DONE = {"export": "exported", "convert": "converted", "reference": "reference"}
+
+
+def main(folder, root):
+    for line in sys.stdin:
+        task = json.loads(line)
+        with (root / "log.txt").open("a") as log:
+            log.write(f"{task['name']}\n")
+        sys.stdout.write(json.dumps(answer(task, folder, root)) + "\n")
+        sys.stdout.flush()
+
+
+def answer(task, folder, root):
+    behaviour = json.loads((root / "behaviour.json").read_text()).get(task["name"], "")
+    what, _, text = behaviour.partition(":")
+    if what == "die":
+        sys.stderr.write("some noise\nfoo.cc:3: F converter.cc:12] Check failed: 1 == 2\n")
+        sys.stderr.flush()
+        os.kill(os.getpid(), signal.Signals[text])
+    if what == "exit":
+        os._exit(int(text))
+    if what == "fail":
+        return {"kind": "failed", "reason": text}
+    if what == "usage":
+        return {"kind": "usage", "error": [text, "", "", "next step"]}
+    if what == "sleep":
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        (root / "pids.txt").write_text(f"{os.getpid()} {child.pid}")
+        time.sleep(600)
+    if what == "warn":
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+    if task["toolchain"] == "litert":
+        assert (folder / task["model"]["float32_key"]).exists()
+    (folder / task["key"]).write_bytes(b"TFL3 " + task["name"].encode())
+    return {"kind": DONE[task["kind"]], "seconds": 0.5, "meta": {"toolchain": "fake 1.0"}}
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

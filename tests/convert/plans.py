@@ -1,0 +1,64 @@
+"""Small plans for these tests, built without manifests."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from liteproof.plan import Calibration, File, Model, Plan, Target, Variant
+from liteproof.recipes import RECIPES
+from liteproof.store import digest_of, file_sha256
+
+
+def file_of(path):
+    path = Path(path)
+    size = path.stat().st_size if path.is_file() else sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+    return File(str(path), file_sha256(path), size)
+
+
+def variant(model, recipe, *, name=None, toolchain=None, file=None):
+    """A variant of the model that is called `model`."""
+    given = None if file is None else file_of(file)
+    tool = None if given else toolchain or RECIPES[recipe].default_toolchain
+    key = digest_of({"file": given.sha256} if given else {"model": model, "recipe": recipe, "toolchain": tool})
+    return Variant(name or recipe, recipe, tool, given, key, {})
+
+
+def model(source, kind, variants, *, name="tiny", evaluation, calibration=None, task="classification", **more):
+    source, evaluation = file_of(source), file_of(evaluation)
+    if isinstance(calibration, str):
+        calibration = Calibration(None, calibration)
+    elif calibration is not None:
+        calibration = Calibration(file_of(calibration))
+    float32 = digest_of({"file": source.sha256} if kind == "tflite" else {"model": name, "float32": source.sha256})
+    variants = tuple(
+        variant if variant.recipe != "float32" or variant.file else _at(variant, float32) for variant in variants
+    )
+    return Model(
+        name=name, task=task, manifest=evaluation, source=source, source_kind=kind, outputs=None, labels=None,
+        classes=None, threshold=0.5, evaluation=evaluation, samples=0, labelled=False, calibration=calibration,
+        trust=more.get("trust", False), custom_objects=more.get("custom_objects"), float32_key=float32,
+        reference_key=digest_of({"reference": name, "of": evaluation.sha256}), variants=variants,
+    )  # fmt: skip
+
+
+def _at(variant, key):
+    return Variant(variant.name, variant.recipe, variant.toolchain, variant.file, key, {})
+
+
+def plan(*models, root=".", no_code=False):
+    return Plan(tuple(models), (Target("host"),), str(root), no_code)
+
+
+def arrays(path, **values):
+    np.savez(path, **values)
+    return Path(path)
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{pid}/stat")
+    return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"

@@ -1,0 +1,62 @@
+"""Whole conversions in worker processes of their own."""
+
+import numpy as np
+import pytest
+
+from liteproof.convert.conversion import missing, prepare
+from liteproof.errors import UsageError
+from liteproof.store import Store
+
+from . import plans
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+def reasons(store, model):
+    return {variant.name: store.failure(variant.key) for variant in model.variants}
+
+
+def test_a_good_a_broken_and_a_deadly_model_in_one_run(image_model, sources, store, capfd):
+    (sources / "deadly.py").write_text(
+        "import os, signal\n\n\ndef batches():\n    print('about to die')\n    os.kill(os.getpid(), signal.SIGSEGV)\n"
+    )
+    good = image_model("image.keras", ["float32", "int8", "int4"], name="good")
+    broken = image_model("broken.keras", ["float32", "int4"], name="broken")
+    deadly = image_model("image.h5", ["float32", "int8", "int4"], name="deadly", calibration="deadly:batches")
+    plan = plans.plan(good, broken, deadly, root=sources)
+    prepare(plan, store, workers=1)
+
+    assert reasons(store, good) == {"float32": None, "int8": None, "int4": None}
+    with np.load(store.get(good.reference_key).path, allow_pickle=False) as arrays:
+        assert arrays["output"].shape == (20, 4)
+    damage = "the source of broken does not load: it is damaged: a .keras file is a zip archive, and this is none"
+    assert set(reasons(store, broken).values()) == {damage}
+    assert store.failure(broken.reference_key) == damage
+    died = "int8 of deadly cannot be converted by tensorflow: the process died of SIGSEGV: about to die"
+    assert reasons(store, deadly) == {"float32": None, "int8": died, "int4": None}
+    assert capfd.readouterr() == ("", "")  # what TensorFlow and callables write stays in the workers' logs
+
+    wanted = {(task.model.name, task.name) for task in missing(plan, store)}
+    assert wanted == {("broken", "float32"), ("broken", "reference"), ("broken", "int4"), ("deadly", "int8")}
+
+
+def test_a_source_that_needs_trust_stops_the_run(image_model, sources, store):
+    model = image_model("lambda.keras", ["float32", "int4"])
+    with pytest.raises(UsageError, match="carries code") as stopped:
+        prepare(plans.plan(model, root=sources), store, workers=2)
+    assert "trust = true" in stopped.value.next
+    assert reasons(store, model) == {"float32": None, "int4": None}
+
+
+def test_two_workers_make_the_same_bytes_as_one(image_model, sources, tmp_path):
+    model = image_model("image_savedmodel", ["float32", "float16", "int8", "uint8", "int4"])
+    stores = [Store(tmp_path / str(workers)) for workers in (1, 2)]
+    for workers, store in enumerate(stores, start=1):
+        prepare(plans.plan(model, root=sources), store, workers=workers)
+    one, two = ({v.name: store.get(v.key).sha256 for v in model.variants} for store in stores)
+    assert one == two
