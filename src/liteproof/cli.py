@@ -1,13 +1,15 @@
 """The command line: `liteproof --help`.
 
-    liteproof inspect models/digits/best_int8.tflite
-    liteproof report reports/latest
+liteproof inspect models/digits/best_int8.tflite
+liteproof report reports/latest
+liteproof compare reports/latest --targets host pi
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="liteproof", description="Proves a TensorFlow Lite / LiteRT model before it ships. The suites run by pytest."
+        prog="liteproof",
+        description="Proves a TensorFlow Lite / LiteRT model before it ships. The suites run by pytest.",
     )
     parser.add_argument("--version", action="version", version=f"liteproof {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -48,10 +51,23 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("--json", action="store_true", help="for programs")
     inspect.set_defaults(run=_inspect)
 
+    accept = commands.add_parser("accept", help="take a run's values as the accepted baseline of its models")
+    accept.add_argument("folder", type=Path, metavar="RUN", help="a run's folder, such as reports/latest")
+    accept.add_argument("--model", action="append", metavar="NAME", help="of this model only (repeatable)")
+    accept.add_argument("--root", type=Path, default=Path(), help="the root folder of the run (default: this folder)")
+    accept.set_defaults(run=_accept)
+
     report = commands.add_parser("report", help="make the reports of a run again, from its results.json")
     report.add_argument("folder", type=Path, metavar="RUN", help="a run's folder, such as reports/latest")
     report.add_argument("--out", type=Path, help="write them here (default: the run's own folder)")
     report.set_defaults(run=_report)
+
+    compare = commands.add_parser("compare", help="what changed between two runs, or between two targets of one run")
+    compare.add_argument("before", type=Path, metavar="RUN_A", help="a run's folder or its results.json")
+    compare.add_argument("after", type=Path, metavar="RUN_B", nargs="?", help="another run's")
+    compare.add_argument("--targets", nargs=2, metavar=("A", "B"), help="compare these two targets of RUN_A instead")
+    compare.add_argument("--markdown", action="store_true", help="for a comment or a page")
+    compare.set_defaults(run=_compare)
     return parser
 
 
@@ -66,14 +82,58 @@ def _inspect(options: argparse.Namespace) -> int:
     return ACCEPTED
 
 
+def _accept(options: argparse.Namespace) -> int:
+    from liteproof.accepted import FILE, write
+    from liteproof.report.acceptance import baselines
+    from liteproof.report.results import read
+
+    results = read(options.folder)
+    found = baselines(results)
+    for name in options.model or found:
+        if name not in found:
+            raise UsageError(f"no variant of {name!r} was accepted in this run", where=str(options.folder))
+        folder = (options.root / results.models[name]["manifest"]["file"]).parent
+        if not (folder / "model.toml").is_file():
+            raise UsageError(
+                f"the manifest of {name} is not there",
+                expected="the folder that the run judged",
+                where=str(folder / "model.toml"),
+                next="liteproof accept --root=FOLDER RUN",
+            )
+        write(folder, found[name])
+        print(f"{folder / FILE}: {', '.join(found[name].variants)}")
+    return ACCEPTED if found else MISSED
+
+
 def _report(options: argparse.Namespace) -> int:
     from liteproof.report.results import read
-    from liteproof.report.writer import render
+    from liteproof.report.writer import left_out, render
 
     results = read(options.folder)
     folder = options.out or (options.folder if options.folder.is_dir() else options.folder.parent)
     for path in render(results, folder):
         print(path)
+    if note := left_out():
+        print(note, file=sys.stderr)
+    return ACCEPTED
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from liteproof.report import comparison, markdown, terminal
+    from liteproof.report.results import read
+
+    if (options.after is None) == (options.targets is None):
+        raise UsageError("what to compare is unclear", expected="RUN_A RUN_B, or RUN_A --targets A B", where="compare")
+    first = read(options.before)
+    if options.targets:
+        compared = comparison.between_targets(first, *options.targets)
+    else:
+        compared = comparison.between_runs(first, read(options.after))
+    if options.markdown:
+        print(markdown.comparison_document(compared), end="")
+    else:
+        width = shutil.get_terminal_size((120, 24)).columns
+        terminal.show_comparison(compared, sys.stdout, width=width, color=sys.stdout.isatty())
     return ACCEPTED
 
 

@@ -41,6 +41,23 @@ class Waiver:
 
 
 @dataclass(frozen=True)
+class Accepted:
+    """The values of one variant on one target that were accepted last, and what they were measured on.
+
+    Attributes:
+        metrics: Accepted values.
+        ran_on: Machine, processor, runtime and threads.
+        evaluation: Digest of the evaluation set.
+        origin: The run and its day, for messages.
+    """
+
+    metrics: Mapping[str, float]
+    ran_on: Mapping[str, str]
+    evaluation: str
+    origin: str
+
+
+@dataclass(frozen=True)
 class Variant:
     """One `.tflite` under acceptance.
 
@@ -54,6 +71,7 @@ class Variant:
         regression: Allowed loss of each metric against the accepted baseline.
         options: What else decides the bytes (recipe-specific; JSON values).
         waivers: The waivers that name it.
+        accepted: What was accepted of it, for each target.
     """
 
     name: str
@@ -65,6 +83,7 @@ class Variant:
     regression: Mapping[str, float] = field(default_factory=dict)
     options: Mapping[str, object] = field(default_factory=dict)
     waivers: tuple[Waiver, ...] = ()
+    accepted: Mapping[str, Accepted] = field(default_factory=dict)
 
     @property
     def promise(self) -> Recipe:
@@ -270,6 +289,21 @@ def _vouches_for_float32(model: Model, variant: Variant) -> str | None:
     return "is measured in the case of the float32 variant"
 
 
+def _probabilities(model: Model, variant: Variant) -> str | None:  # noqa: ARG001
+    return "needs probabilities; the model's outputs are declared as logits" if model.outputs == "logits" else None
+
+
+def _calibration_set(model: Model, variant: Variant) -> str | None:
+    """The set must have decided this file's ranges, and must be readable without running the manifest's code."""
+    if not variant.promise.calibrated:
+        return f"needs a recipe that is calibrated; {variant.recipe} is not"
+    if variant.file is not None:
+        return f"needs a variant that is converted here; what {variant.name} was calibrated on is not known"
+    if model.calibration is None or model.calibration.file is None:
+        return "needs the calibration set as a file; a callable's samples are not kept"
+    return None
+
+
 _NEEDS = {
     "labels": _labels,
     "more_than_five_classes": _more_than_five_classes,
@@ -278,4 +312,6 @@ _NEEDS = {
     "not_float32": _not_float32,
     "integer_activations": _integer_activations,
     "vouches_for_float32": _vouches_for_float32,
+    "probabilities": _probabilities,
+    "calibration_set": _calibration_set,
 }

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from liteproof import plan
+from liteproof.accepted import read as read_accepted
 from liteproof.checks import METRICS
 from liteproof.manifest import keys
 from liteproof.manifest.budgets import Budgets, read_budgets
@@ -105,6 +106,8 @@ class _Resolving:
         calibration = self._calibration(expectation, labels, evaluation)
         identity = keys.Source(kind, source.sha256, self.manifest.model.trust, self._custom_objects())
         given = self.manifest.model
+        accepted = read_accepted(self.folder.path)
+        baselines = accepted.variants if accepted else {}
         bare = plan.Model(
             name=self.name,
             task=given.task,
@@ -124,7 +127,9 @@ class _Resolving:
             float32_key=keys.float32_key(identity),
             reference_key=keys.reference_key(identity, evaluation.sha256),
             variants=tuple(
-                self._variant(name, table, source, identity, calibration)
+                dataclasses.replace(
+                    self._variant(name, table, source, identity, calibration), accepted=baselines.get(name, {})
+                )
                 for name, table in self.manifest.variants.items()
             ),
             prefer=given.prefer,

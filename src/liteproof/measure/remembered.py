@@ -4,7 +4,7 @@ Both are functions of the file, the runtime, the machine's processor, the thread
 key. Times are never remembered.
 
     >>> sorted(identity("ai_edge_litert", threads=1))
-    ['machine', 'processor', 'runtime', 'threads', 'version']
+    ['kernels', 'machine', 'processor', 'runtime', 'threads', 'version']
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ import msgspec
 import numpy as np
 
 from liteproof.measure.probe import Outcome
-from liteproof.measure.runtime import installed_runtimes
+from liteproof.measure.runtime import Kernels, installed_runtimes
 from liteproof.measure.tensors import Array
 from liteproof.store import Store, digest_of
 
 
-def identity(runtime: str, threads: int) -> dict[str, object]:
+def identity(runtime: str, threads: int, kernels: Kernels = "default") -> dict[str, object]:
     """What decides a kernel's arithmetic beside the file and the inputs."""
     return {
+        "kernels": kernels,
         "runtime": runtime,
         "version": installed_runtimes().get(runtime),
         "threads": threads,

@@ -11,7 +11,7 @@ computed before a suite asks.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -21,9 +21,12 @@ import numpy.typing as npt
 
 from liteproof.errors import ModelError, Unmeasured
 from liteproof.measure import remembered, size
+from liteproof.measure.agreement import decisions
+from liteproof.measure.machine import describe_machine
 from liteproof.measure.batches import grouped
 from liteproof.measure.cold_start import ColdStarts, cold_starts
 from liteproof.measure.evaluation import Evaluation, read_evaluation
+from liteproof.measure.outputs import Codes, codes_of
 from liteproof.measure.probe import Outcome, probe
 from liteproof.measure.runtime import Kernels, Session, default_runtime, installed_runtimes, open_session
 from liteproof.measure.tensors import Array, TensorSpec, decode, match
@@ -40,6 +43,12 @@ T = TypeVar("T")
 
 # What the inputs hold for one inference, in the order of the graph.
 Sample = tuple[Array, ...]
+
+# As many samples as are run a second time, and a batch of them: a fault of either kind shows on few.
+RERUN, BATCH = 128, 8
+# As many as are run by another path of kernels, which may take ten times longer. 500 clear cases without a flip bound
+# the share of flips at 0.6%.
+PATH = 600
 
 
 class Recent(Generic[T]):
@@ -65,9 +74,10 @@ class Bench:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._evaluations: Recent[Evaluation] = Recent(2)
+        self._calibrations: Recent[Evaluation] = Recent(2)
         self._references: Recent[dict[str, Array]] = Recent(2)
         self._subjects: Recent[Subject] = Recent(16)
-        self._outcomes: dict[tuple[str, str, int], Outcome] = {}
+        self._outcomes: dict[tuple[str, str, int, Kernels], Outcome] = {}
         self._cold_starts: dict[str, ColdStarts] = {}
 
     def subject(self, case: Case) -> Subject:
@@ -78,6 +88,18 @@ class Bench:
         """The evaluation set of a model."""
         return self._evaluations.get(model.name, lambda: read_evaluation(Path(model.evaluation.path)))
 
+    def calibration(self, model: Model) -> Evaluation:
+        """The calibration set of a model.
+
+        Raises:
+            Unmeasured: if it is no file.
+        """
+        calibration = model.calibration
+        if calibration is None or calibration.file is None:
+            raise Unmeasured(f"{model.name} has no calibration file", where=model.manifest.path)
+        path = Path(calibration.file.path)
+        return self._calibrations.get(model.name, lambda: read_evaluation(path))
+
     def reference(self, model: Model) -> dict[str, Array]:
         """The source's predictions on the evaluation set, by output name.
 
@@ -86,15 +108,15 @@ class Bench:
         """
         return self._references.get(model.name, lambda: self._read_reference(model))
 
-    def probed(self, file: Entry, target: Target) -> Outcome:
-        """What became of a file that was tried in a process of its own; tried once for each runtime."""
-        key = (file.sha256, self.runtime_of(target), target.threads)
+    def probed(self, file: Entry, target: Target, kernels: Kernels = "default") -> Outcome:
+        """What became of a file that was tried in a process of its own; tried once for each runtime and its kernels."""
+        key = (file.sha256, self.runtime_of(target), target.threads, kernels)
         if key not in self._outcomes:
             self._outcomes[key] = remembered.outcome(
                 self.store,
                 file.sha256,
-                remembered.identity(key[1], key[2]),
-                lambda: probe(file.path, runtime=key[1], threads=key[2]),
+                remembered.identity(key[1], key[2], kernels),
+                lambda: probe(file.path, runtime=key[1], threads=key[2], kernels=kernels),
             )
         return self._outcomes[key]
 
@@ -145,6 +167,11 @@ class Subject:
         if limit is None and metric == "size_ratio":
             return size.default_size_ratio(self.float32_facts, self.variant.promise)
         return limit
+
+    @property
+    def ran_on(self) -> Mapping[str, object]:
+        """The machine and the runtime of this target, as reports name them."""
+        return describe_machine(self._bench.runtime_of(self.target), self.target.threads)
 
     @property
     def file(self) -> Entry:
@@ -201,6 +228,15 @@ class Subject:
         return self._bench.evaluation(self.model)
 
     @property
+    def calibration(self) -> Evaluation:
+        """The calibration set.
+
+        Raises:
+            Unmeasured: if it is no file.
+        """
+        return self._bench.calibration(self.model)
+
+    @property
     def labels(self) -> npt.NDArray[Any]:
         """The evaluation set's labels, shape (n,)."""
         labels = self.evaluation.labels
@@ -234,9 +270,10 @@ class Subject:
         Raises:
             Unmeasured: if the file does not load; that is the failure of the check `loads`.
         """
-        outcome = self.loads()
+        outcome = self._bench.probed(self.file, self.target, kernels)
         if not outcome.loads:
-            raise Unmeasured(f"{self.variant.name} does not load: {outcome.reason}", where="see the check loads")
+            by = "" if kernels == "default" else f" by its {kernels} kernels"
+            raise Unmeasured(f"{self.variant.name} does not load{by}: {outcome.reason}", where="see the check loads")
         return self.open_file(self.file.path, kernels)
 
     def open_float32(self) -> Session:
@@ -278,6 +315,47 @@ class Subject:
         if self.variant.recipe == "float32":
             return self.outputs
         return self.open_float32().predict(self.evaluation.x)[0]
+
+    @cached_property
+    def output_codes(self) -> Codes | None:
+        """What the codes of the first output stand for, also where they leave the graph as floats."""
+        return codes_of(self.flatbuffer, self.open().outputs[0].index)
+
+    def rerun(self) -> tuple[Array, Array]:
+        """Outputs of evaluation samples, and what a second session says that is fed them in the opposite order."""
+        chosen = self.evaluation.evenly(RERUN)
+        first = self.open().predict(self.evaluation.at(chosen).x)[0]
+        again = self.open().predict(self.evaluation.at(chosen[::-1]).x)[0]
+        return first, again[::-1]
+
+    def in_batches(self) -> tuple[Array, Array, int]:
+        """Outputs of evaluation samples one at a time and in batches, and how many were in one."""
+        samples = self.evaluation.at(self.evaluation.evenly(RERUN)).x
+        session = self.open()
+        single = session.predict(samples)[0]
+        return single, session.predict(samples, batch=BATCH)[0], session.batch
+
+    @cached_property
+    def by_kernels(self) -> tuple[Array, Array, Array]:
+        """For evaluation samples: the source's outputs, the default path's, and the built-in kernels' alone."""
+        chosen = self.evaluation.evenly(PATH)
+        builtin = self.open("builtin").predict(self.evaluation.at(chosen).x)[0]
+        return self.reference[chosen], self.outputs[chosen], builtin
+
+    @property
+    def calibration_classes(self) -> tuple[npt.NDArray[Any], str]:
+        """The class of each calibration sample, and who says so: its labels, or else the float32 variant."""
+        calibration = self.calibration
+        if calibration.labels is not None:
+            return calibration.labels, "by its labels"
+        outputs = self.open_float32().predict(calibration.x)[0]
+        return decisions(outputs, self.threshold), "as the float32 variant decides, for want of labels"
+
+    @property
+    def evaluation_classes(self) -> npt.NDArray[Any]:
+        """Classes that the evaluation set has, by its labels or else as the source decides."""
+        labels = self.evaluation.labels
+        return np.unique(decisions(self.reference, self.threshold) if labels is None else labels)
 
     def dequantized_by_runtime(self) -> list[tuple[TensorSpec, Array, Array]]:
         """For each quantized input and output: every code of its type, and what the runtime makes of it."""

@@ -16,7 +16,6 @@ from liteproof.measure.subject import Bench, Subject
 from liteproof.plan import Case
 from liteproof.plugin.recording import Recorder
 
-
 BENCH = pytest.StashKey[Bench]()
 
 
@@ -34,6 +33,6 @@ def check(request: pytest.FixtureRequest, case: Subject) -> Callable[[Measuremen
     recorder = Recorder.of(request.node)
 
     def record(measurement: Measurement) -> None:
-        recorder.record(measurement, case.limit(measurement.metric))
+        recorder.record(measurement, case.limit(measurement.metric), case.ran_on)
 
     return record

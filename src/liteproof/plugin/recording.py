@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from liteproof.checks import METRICS, Check, Measurement, Verdict, judge
+from liteproof.checks import METRICS, Check, Measurement, Verdict
+from liteproof.judging import baseline_of, rule, waiver_of
 from liteproof.plan import Case, unmet
 from liteproof.report import wording
 
@@ -34,9 +36,17 @@ class Recorder:
             item.stash[_RECORDER] = cls(item)
         return item.stash[_RECORDER]
 
-    def record(self, measurement: Measurement, limit: float | None) -> None:
-        """Judge and record one measurement."""
-        judgement = judge(measurement, limit)
+    def record(self, measurement: Measurement, limit: float | None, ran_on: Mapping[str, object] | None = None) -> None:
+        """Judge and record one measurement.
+
+        Args:
+            measurement: What was measured.
+            limit: The budget.
+            ran_on: The machine, where values are held against an accepted baseline.
+        """
+        baseline = baseline_of(self.case, measurement.metric, ran_on) if ran_on is not None else None
+        ruling = rule(measurement, limit, baseline=baseline, waiver=waiver_of(self.case, measurement.metric))
+        judgement = ruling.judgement
         self._add(
             Check(
                 model=self.case.model.name,
@@ -45,13 +55,13 @@ class Recorder:
                 suite=suite_of(self.item),
                 metric=measurement.metric,
                 value=measurement.value,
-                limit=limit,
+                limit=ruling.limit,
                 margin=judgement.margin,
                 samples=measurement.samples,
                 interval=measurement.interval,
                 verdict=judgement.verdict,
                 test=test_id(self.item),
-                detail=measurement.detail,
+                detail=ruling.detail,
                 samples_to_settle=judgement.samples_to_settle,
                 causes=measurement.causes,
                 next=measurement.next,
