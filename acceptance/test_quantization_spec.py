@@ -1,0 +1,15 @@
+"""The file keeps to the TensorFlow Lite 8-bit quantization specification, and to int16x8's rules.
+
+docs/suites/quantization_spec.md says where each rule comes from and what to do when it fails.
+"""
+
+import pytest
+
+from liteproof.measure import conformance
+
+
+@pytest.mark.measures("spec_violations")
+def test_keeps_to_the_specification(case, check):
+    """No tensor breaks a rule, but for those that the manifest waives with a reason and a last day."""
+    promise, waivers = case.variant.promise, case.variant.waivers
+    check(conformance.spec_violations(case.flatbuffer, promise, waivers, conformance.today()))
