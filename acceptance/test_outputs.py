@@ -1,11 +1,60 @@
-"""The variant answers with numbers that can be used."""
+"""The variant answers with numbers that can be used, and with the same ones every time and by every path.
+
+docs/suites/outputs.md says where each rule comes from and what to do when it fails.
+"""
 
 import pytest
 
-from liteproof.measure import agreement
+from liteproof.measure import agreement, outputs
 
 
 @pytest.mark.measures("nonfinite_outputs")
 def test_outputs_are_finite(case, check):
     """No NaN and no infinity where the source has none."""
     check(agreement.nonfinite_outputs(case.reference, case.outputs))
+
+
+@pytest.mark.measures("frozen_outputs")
+def test_outputs_follow_the_inputs(case, check):
+    """No output value stays put where the source's moves from sample to sample."""
+    check(outputs.frozen_outputs(case.reference, case.outputs))
+
+
+@pytest.mark.measures("lost_classes")
+def test_every_class_is_reached(case, check):
+    """Every class that the source decides for, the variant decides for too."""
+    check(outputs.lost_classes(case.reference, case.outputs, case.threshold, case.model.labels))
+
+
+@pytest.mark.measures("invalid_probabilities")
+def test_probabilities_are_probabilities(case, check):
+    """Values within [0, 1] that sum to one, where the source's do."""
+    if outputs.are_probabilities(case.reference).all():
+        check(outputs.invalid_probabilities(case.outputs, case.output_codes))
+
+
+@pytest.mark.measures("output_saturation")
+def test_outputs_fit_their_range(case, check):
+    """Few outputs are pinned to an end of their range where the source's are elsewhere."""
+    check(outputs.output_saturation(case.reference, case.outputs, case.output_codes))
+
+
+@pytest.mark.measures("rerun_mismatch")
+def test_answers_are_repeated(case, check):
+    """The same samples give the same answers again, whatever came before them."""
+    check(outputs.rerun_mismatch(*case.rerun()))
+
+
+@pytest.mark.measures("batch_mismatch")
+def test_batches_change_nothing(case, check):
+    """A sample gives the same answer alone and among others."""
+    check(outputs.batch_mismatch(*case.in_batches(), case.output_codes))
+
+
+@pytest.mark.measures("kernel_path_flips", "kernel_path_lsb")
+def test_kernels_agree(case, check):
+    """The path that ships (XNNPACK) and the runtime's built-in kernels decide alike where the source is sure."""
+    reference, shipped, builtin = case.by_kernels
+    check(outputs.kernel_path_flips(reference, shipped, builtin, case.threshold, case.output_codes))
+    if case.output_codes is not None:
+        check(outputs.kernel_path_lsb(shipped, builtin, case.output_codes))

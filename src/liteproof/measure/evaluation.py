@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -40,6 +40,15 @@ class Evaluation:
     def x(self) -> npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]]:
         """What a model takes: the one array, or the mapping of several."""
         return self.inputs[SINGLE_INPUT] if set(self.inputs) == {SINGLE_INPUT} else self.inputs
+
+    def at(self, samples: Sequence[int] | npt.NDArray[np.int64]) -> Evaluation:
+        """Only these samples, in this order."""
+        inputs = {name: array[samples] for name, array in self.inputs.items()}
+        return Evaluation(MappingProxyType(inputs), None if self.labels is None else self.labels[samples])
+
+    def evenly(self, most: int) -> npt.NDArray[np.int64]:
+        """At most so many samples, spread evenly over the set: one that is sorted by class is covered."""
+        return np.unique(np.linspace(0, len(self) - 1, min(most, len(self))).round().astype(np.int64))
 
 
 def read_evaluation(path: Path) -> Evaluation:

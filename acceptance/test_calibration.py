@@ -1,0 +1,35 @@
+"""The calibration set, which fixes every scale of a calibrated variant, is fit for it.
+
+docs/suites/calibration.md says where each rule comes from and what to do when it fails.
+"""
+
+import pytest
+
+from liteproof.measure import calibration
+
+
+@pytest.mark.measures("calibration_samples", "calibration_duplicates")
+def test_enough_samples(case, check):
+    """At least a hundred samples, each of them once."""
+    check(calibration.calibration_samples(case.calibration))
+    check(calibration.calibration_duplicates(case.calibration))
+
+
+@pytest.mark.measures("calibration_overlap")
+def test_no_evaluation_sample(case, check):
+    """Nothing that the variant is judged on has tuned it."""
+    check(calibration.calibration_overlap(case.calibration, case.evaluation))
+
+
+@pytest.mark.measures("calibration_classes_missing")
+def test_every_class(case, check):
+    """Every class that the variant is judged on has a sample."""
+    classes, known = case.calibration_classes
+    check(calibration.calibration_classes_missing(classes, case.evaluation_classes, known, case.model.labels))
+
+
+@pytest.mark.measures("calibration_range_overlap", "calibration_stretch")
+def test_same_range(case, check):
+    """Its values lie where the evaluation set's lie: normalised once, and the same way."""
+    check(calibration.calibration_range_overlap(case.calibration, case.evaluation))
+    check(calibration.calibration_stretch(case.calibration, case.evaluation))
