@@ -1,6 +1,7 @@
 """Small plans for these tests, built without manifests."""
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -55,10 +56,17 @@ def arrays(path, **values):
     return Path(path)
 
 
-def alive(pid):
+def dies(pid, patience_s=20.0):
+    """Whether a process that was killed is gone before patience is; a busy machine takes its time to bury it."""
+    deadline = time.monotonic() + patience_s
+    while _alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not _alive(pid)
+
+
+def _alive(pid):
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
         return False
-    state = Path(f"/proc/{pid}/stat")
-    return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"

@@ -292,8 +292,8 @@ def test_an_interrupt_kills_the_worker_and_its_children_and_leaves_the_store_sou
     with pytest.raises(KeyboardInterrupt):
         desk.prepare(progress=listen)
     worker, child = map(int, pids.read_text().split())
-    assert not plans.alive(worker)
-    assert not plans.alive(child)
+    assert plans.dies(worker)
+    assert plans.dies(child)
     assert names(missing(desk.plan, desk.store)) == ["int8", "int4"]
     desk.behave()
     desk.prepare()

@@ -127,6 +127,22 @@ def test_a_tflite_source_is_judged_by_litert(converted, image_model, work, sourc
     assert convert(model, work, "int8", "litert").read_bytes()[4:8] == b"TFL3"
 
 
+def test_a_tflite_source_without_a_signature_gives_what_needs_no_calibration(image_model, work, sources):
+    import tensorflow as tf
+
+    function = tf.function(lambda x: tf.nn.relu(x) @ tf.ones([64, 4])).get_concrete_function(tf.TensorSpec([1, 64]))
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+    converter.experimental_lower_to_saved_model = False
+    (sources / "unsigned.tflite").write_bytes(converter.convert())
+    model = image_model("unsigned.tflite")
+    work.path(model.float32_key).write_bytes((sources / "unsigned.tflite").read_bytes())
+    assert convert(model, work, "int4", "litert").read_bytes()[4:8] == b"TFL3"
+    plans.arrays(sources / "unsigned_calibration.npz", x=np.ones((3, 64), np.float32))
+    model = image_model("unsigned.tflite", calibration=sources / "unsigned_calibration.npz")
+    event = answer(Task("convert", "k", model, "int8", "int8", "litert"), work)
+    assert (event.kind, "has no signature" in event.reason) == ("failed", True)
+
+
 def test_several_inputs_and_outputs_keep_their_names(work, sources):
     model = plans.model(
         sources / "two.keras", "keras", [], name="two", evaluation=sources / "two_evaluation.npz",

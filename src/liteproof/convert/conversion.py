@@ -234,7 +234,7 @@ class _Run:
         for task in [task for task in self._waiting if task.needs is None or task.needs in self._there]:
             free = [worker for worker in self._workers if worker.task is None]
             if not free and len(self._workers) < most_workers:
-                free = [Worker(self._command, self._folder, root=self._root)]
+                free = [Worker(self._command, self._folder, self._root)]
                 self._workers += free
             if not free:
                 break

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from liteproof.convert.data import Samples
+from liteproof.errors import ModelError
 
 Settings = Any  # litert_quantizer's recipe, which is not typed
 
@@ -27,6 +28,7 @@ def quantize(recipe: str, float32: Path, samples: Samples | None = None) -> byte
         samples: The calibration set by the names of the float32 file's signature, for a recipe that needs one.
 
     Raises:
+        ModelError: if ranges are needed and the file has no signature.
         UsageError: if the calibration set is wrong.
         ValueError, RuntimeError: LiteRT Quantizer's own, if the file cannot be quantized so.
     """
@@ -52,6 +54,11 @@ def _ranges(content: bytes, samples: Samples) -> Mapping[str, Any]:
     from litert_quantizer.utils.qsv_utils import min_max_update
 
     signature = next(iter(Interpreter(model_content=content).get_signature_list()), None)
+    if signature is None:
+        raise ModelError(
+            "the float32 file has no signature, without which LiteRT Quantizer calibrates nothing",
+            next="convert it anew with a signature, as TFLiteConverter.from_saved_model does",
+        )
     calibrator = Calibrator(content, 1, CalibrationMode.CALIBRATION_PROFILER_BASED, min_max_update)
     calibrator.calibrate({signature: list(samples())}, RecipeManager())
     ranges: Mapping[str, Any] = calibrator.get_model_qsvs()

@@ -1,11 +1,10 @@
 """A worker process, seen from the caller: started, given one task at a time, listened to, ended.
 
-    >>> with Worker(COMMAND, folder, root=".") as worker:           # doctest: +SKIP
-    ...     worker.give(task)
-    ...     [worker] = ready([worker])
-    ...     event = worker.answer()
-    >>> event.kind                                                  # doctest: +SKIP
+    >>> worker = Worker(COMMAND, folder, root=".")                  # doctest: +SKIP
+    >>> worker.give(task)                                           # doctest: +SKIP
+    >>> ready([worker])[0].answer().kind                            # doctest: +SKIP
     'converted'
+    >>> worker.end()                                                # doctest: +SKIP
 
 The worker has a process group of its own, so that Ctrl-C reaches the caller only, which then ends all that the worker
 started. What TensorFlow writes to standard output and error goes to the worker's log.
@@ -21,10 +20,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from liteproof.convert.tasks import Event, Task, decode_event, encode
 
@@ -49,22 +46,21 @@ _PREFIX = re.compile(r"^[IWEF]\d{4} \S+ +\d+ \S+\] |^\S+ \S+: [IWEF] \S+\] ")
 class Worker:
     """One worker process. `task` is what it is at work on; None if it waits."""
 
-    def __init__(
-        self, command: Sequence[str], folder: Path, *, root: str, environment: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, command: Sequence[str], folder: Path, root: str) -> None:
         """Start it.
 
         Args:
             command: The program; the folder and the root follow as arguments.
             folder: Where it leaves what it makes.
             root: The folder that Python callables of a manifest are imported from.
-            environment: Variables to set beside the caller's own.
         """
         self.task: Task | None = None
         handle, name = tempfile.mkstemp(dir=folder, prefix="worker-", suffix=".log")
         self._log = Path(name)
         self._read_to = 0
         self._buffer = b""
+        package = str(Path(__file__).parents[2])  # this liteproof, wherever the caller has it from
+        path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
         with os.fdopen(handle, "wb") as log:
             self._process = subprocess.Popen(
                 [*command, str(folder), root],
@@ -73,16 +69,8 @@ class Worker:
                 stderr=log,
                 bufsize=0,
                 start_new_session=True,
-                env={**os.environ, **_ENVIRONMENT, **(environment or {})},
+                env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": path},
             )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.end()
 
     def give(self, task: Task) -> None:
         """Set it to work. If it is dead already, `answer` will tell."""
