@@ -304,6 +304,7 @@ def _count(metric: str, found: Sequence[str], where: str, causes: tuple[str, ...
         detail=_listed(found) or None,
         causes=causes,
         next=f"liteproof inspect {where}" if where and found else None,
+        evidence={"found": list(found)} if found else {},
     )
 
 

@@ -39,6 +39,8 @@ HALF_STEP = 0.501
 # From here on two weight vectors are the same but for their length.
 _SAME_DIRECTION = 0.985
 _RELATED = 0.9
+# Half a step of rounding, and a little for the estimate of a factor.
+_ROUNDING = 0.6
 _TENSORS_NAMED = 3
 _ELEMENTS_NAMED = 3
 
@@ -204,11 +206,15 @@ def _gains(ours: Floats, theirs: Floats, step: Floats) -> Floats | None:
     if not power.all():
         return None
     gains: Floats = (ours * theirs).sum(axis=1) / power
+    # One factor for all channels, if it explains them as well: at 4 bits each channel's own is a rough estimate.
+    weight = np.square(1.0 / step)
+    common = float((weight * ours * theirs).sum() / (weight * theirs * theirs).sum())
+    if (np.abs(ours - common * theirs) / step).max() < _ROUNDING:
+        gains = np.full_like(gains, common)
     rest = np.abs(ours - gains[:, None] * theirs) / step
     # A factor so near to 1 that it moves no element by half a step explains nothing.
     moved = (np.abs((gains - 1.0)[:, None] * theirs) / step).max(axis=1)
-    # Half a step of rounding, and a little for the estimate of the factor.
-    return gains if rest.max() < 0.6 and moved.min() > HALF_STEP else None
+    return gains if rest.max() < _ROUNDING and moved.min() > HALF_STEP else None
 
 
 def _factor(gains: Floats) -> str:
