@@ -11,6 +11,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -25,6 +27,8 @@ Classes = npt.NDArray[np.int64]
 
 UNDECIDED = -1
 FLIPS_NAMED = 5
+FLIPS_KEPT = 1000
+OUTPUTS_KEPT = 200
 
 
 def decisions(outputs: Floats, threshold: float | None = None) -> Classes:
@@ -74,27 +78,33 @@ def top1_agreement(
     """Share of samples for which the variant decides for the source's class.
 
     A row of the variant with NaN or infinity agrees with nothing: argmax of NaN is 0, and would agree by accident.
+
+    The evidence tells which classes became which (`flips`, {"3→8": 2}) and where (`flipped`, [[sample, source's class,
+    variant's class], …], the first `FLIPS_KEPT`), so that two runs or two targets can be compared sample by sample.
     """
     ours, theirs = decisions(outputs, threshold), decisions(reference, threshold)
     same = (ours == theirs) & (ours != UNDECIDED)
-    return share("top1_agreement", same, detail=_first_flips(theirs, ours, ~same, labels))
+    flipped = [
+        (int(sample), _class_name(int(theirs[sample]), labels), _class_name(int(ours[sample]), labels))
+        for sample in np.flatnonzero(~same)
+    ]
+    pairs = Counter(f"{source}→{variant}" for _, source, variant in flipped)
+    evidence = {"flips": dict(pairs.most_common()), "flipped": [list(flip) for flip in flipped[:FLIPS_KEPT]]}
+    return share("top1_agreement", same, detail=_first_flips(flipped), evidence=evidence)
 
 
-def _first_flips(
-    source: Classes, variant: Classes, flipped: npt.NDArray[np.bool_], labels: tuple[str, ...] | None
-) -> str | None:
-    where = np.flatnonzero(flipped)
-    if not len(where):
+def _class_name(index: int, labels: tuple[str, ...] | None) -> str:
+    if index == UNDECIDED:
+        return "nothing"
+    return labels[index] if labels and index < len(labels) else str(index)
+
+
+def _first_flips(flipped: Sequence[tuple[int, str, str]]) -> str | None:
+    if not flipped:
         return None
-
-    def name(index: int) -> str:
-        if index == UNDECIDED:
-            return "nothing"
-        return labels[index] if labels and index < len(labels) else str(index)
-
-    named = ", ".join(f"sample {i}: {name(int(source[i]))} → {name(int(variant[i]))}" for i in where[:FLIPS_NAMED])
-    more = f" and {len(where) - FLIPS_NAMED} more" if len(where) > FLIPS_NAMED else ""
-    return f"{len(where)} flipped ({named}{more})"
+    named = ", ".join(f"sample {sample}: {source} → {variant}" for sample, source, variant in flipped[:FLIPS_NAMED])
+    more = f" and {len(flipped) - FLIPS_NAMED} more" if len(flipped) > FLIPS_NAMED else ""
+    return f"{len(flipped)} flipped ({named}{more})"
 
 
 def top5_agreement(reference: Floats, outputs: Floats) -> Measurement:
@@ -123,11 +133,23 @@ def _difference(reference: Floats, outputs: Floats, metric: str) -> Floats:
     return outputs.astype(np.float64) - reference.astype(np.float64)
 
 
-def max_abs_error(reference: Floats, outputs: Floats) -> Measurement:
-    """Largest absolute difference of any output value from the source's, in the outputs' own unit."""
+def max_abs_error(reference: Floats, outputs: Floats, step: float | None = None) -> Measurement:
+    """Largest absolute difference of any output value from the source's, in the outputs' own unit.
+
+    The evidence keeps the first `OUTPUTS_KEPT` output values (`first_outputs`), so that two runs or two targets can be
+    compared value by value.
+
+    Args:
+        reference: The source's outputs, shape (n, …).
+        outputs: The variant's, the same shape.
+        step: Real value of one code of the variant's output; None for a float output.
+    """
     error = np.abs(_difference(reference, outputs, "max_abs_error"))
     where = int(np.argmax(error.reshape(len(error), -1).max(axis=1)))
-    return Measurement("max_abs_error", float(error.max()), samples=len(error), detail=f"largest at sample {where}")
+    first = [float(f"{value:.7g}") for value in outputs.ravel()[:OUTPUTS_KEPT]]
+    evidence = {"first_outputs": first} | ({"output_step": step} if step else {})
+    detail = f"largest at sample {where}"
+    return Measurement("max_abs_error", float(error.max()), samples=len(error), detail=detail, evidence=evidence)
 
 
 def mean_abs_error(reference: Floats, outputs: Floats) -> Measurement:

@@ -85,7 +85,7 @@ def _row(
 
 @dataclass(frozen=True)
 class Gate:
-    """A gate that was not kept for sure. `also` are the metrics of the same case left unmeasured for the same reason."""
+    """A gate that was not kept for sure; `also` names the metrics left unmeasured for the same reason."""
 
     check: Check
     also: tuple[str, ...] = ()

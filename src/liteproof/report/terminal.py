@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, TextIO
 from liteproof.checks import Check, Verdict
 from liteproof.report import comparison, table, wording
 from liteproof.report.comparison import Comparison
-from liteproof.report.markdown import outputs_apart
 from liteproof.report.results import Results
 
 if TYPE_CHECKING:
@@ -52,33 +51,20 @@ def show_comparison(compared: Comparison, stream: TextIO, *, width: int, color: 
     from rich.text import Text
 
     console = _console(stream, width=width, color=color)
-    for note in compared.notes:
+    for note in comparison.caveats(compared):
         console.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
-    for label, cases in (("before", compared.only_before), ("after", compared.only_after)):
-        for case in cases:
-            console.print(Text(f"only {label}: {case}"), soft_wrap=True)
     grid = _grid(f"{compared.before} → {compared.after}")
-    for heading in ("model / variant", "on", "metric", "before", "after", "change", "verdict"):
+    for heading in comparison.HEADINGS:
         grid.add_column(heading, justify="right" if heading in ("before", "after") else "left", overflow="fold")
     for change in compared.changes:
-        moved = f"{change.arrow} {comparison.difference(change)} {change.effect}".rstrip() if change.difference else ""
-        before, after = (comparison.number(change, value) for value in (change.before, change.after))
         style = {"worse": "red", "better": "green"}.get(change.effect, "")
-        verdict = Text(comparison.verdicts(change), style="bold" if change.verdict_changed else "")
-        case = Text(f"{change.model} / {change.variant}")
-        grid.add_row(case, Text(change.where), change.metric, before, after, Text(moved, style=style), verdict)
+        *cells, moved, verdict = comparison.row(change)
+        grid.add_row(*map(Text, cells), Text(moved, style=style), Text(verdict))
     if compared.changes:
         console.print(grid)
-    for flips in compared.flips:
-        named = ", ".join(f"{sample}: {a} → {b}" for sample, a, b in flips.samples[:5])
-        more = f" and {len(flips.samples) - 5} more" if len(flips.samples) > 5 else ""
-        text = f"{flips.model} / {flips.variant}, {flips.where}: {len(flips.samples)} samples decided differently"
-        console.print(Text(f"{text} ({named}{more})"), soft_wrap=True)
-    for outputs in compared.outputs:
-        if outputs.different:
-            text = f"{outputs.model} / {outputs.variant}, {outputs.where}: {outputs_apart(outputs)}"
-            console.print(Text(text), soft_wrap=True)
-    console.print(Text(f"{len(compared.changes)} values changed, {compared.unchanged} are the same"))
+    for finding in comparison.findings(compared):
+        console.print(Text(finding), soft_wrap=True)
+    console.print(Text(comparison.summary(compared)))
 
 
 def _console(stream: TextIO, *, width: int, color: bool) -> Console:

@@ -19,6 +19,8 @@ def number(metric: str, value: float | None, *, signed: bool = False) -> str:
         return NONE
     unit = METRICS[metric].unit if metric in METRICS else ""
     sign = "+" if signed and value >= 0 else ""
+    if metric == "loads" and not signed:
+        return "yes" if value >= 1 else "no"
     if unit == "bytes":
         return sign + size(value)
     if unit == "count":
@@ -54,6 +56,17 @@ def relation(metric: str) -> str:
     return "≥" if METRICS[metric].direction == "at_least" else "≤"
 
 
+def limit(metric: str, value: float | None) -> str:
+    """A limit with the sign between it and a value that keeps it.
+
+    >>> limit("top1_agreement", 0.95), limit("loads", 1.0)
+    ('≥ 0.9500', 'yes')
+    """
+    if value is None or metric == "loads" or metric not in METRICS:
+        return number(metric, value)
+    return f"{relation(metric)} {number(metric, value)}"
+
+
 def gate_line(check: Check) -> str:
     """One missed or unsure gate in one line: metric, value, limit, margin.
 
@@ -63,12 +76,14 @@ def gate_line(check: Check) -> str:
     'top1_agreement 0.9000, limit ≥ 0.9500, missed by 0.0500'
     """
     if check.verdict is Verdict.UNMEASURED or check.metric not in METRICS:
-        limit = "" if check.limit is None else f", limit {relation(check.metric)} {number(check.metric, check.limit)}"
-        return f"{check.metric} not measured{limit}"
+        held = "" if check.limit is None else f", limit {limit(check.metric, check.limit)}"
+        return f"{check.metric} not measured{held}"
+    if check.metric == "loads":
+        return "loads" if check.value else "does not load"
     text = f"{check.metric} {number(check.metric, check.value)}"
     if check.limit is None:
         return text
-    text += f", limit {relation(check.metric)} {number(check.metric, check.limit)}"
+    text += f", limit {limit(check.metric, check.limit)}"
     if check.margin is None:
         return text
     distance = number(check.metric, abs(check.margin))

@@ -1,0 +1,67 @@
+"""`report.html`: the whole run on one page, in one file that asks nothing of any network.
+
+What it shows is composed in `liteproof.report.page` and drawn in `liteproof.report.plots`; the page itself is
+`templates/report.html.j2` with its style and script, which go into the file.
+
+>>> from liteproof.report.results import Results, Run
+>>> document(Results(Run("r", "", "", True, "0.1.0", None))).startswith(b"<!doctype html>")
+True
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from liteproof.report import plots
+from liteproof.report.page import ModelPart, page_of
+from liteproof.report.results import Results
+
+TEMPLATES = Path(__file__).parent / "templates"
+MARKS = {"PASS": "✓", "PROVISIONAL": "≈", "FAIL": "✕", "UNMEASURED": "?"}
+
+
+def document(results: Results) -> bytes:
+    """The whole file."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["bare"] = lambda text: text.removesuffix(" ms")  # where the heading has the unit
+    script = _ours("report.js")
+    page = page_of(results)
+    text = environment.get_template("report.html.j2").render(
+        page=page,
+        run=results.run,
+        targets=list(results.targets),
+        plots_of=_plots_of,
+        marks=MARKS,
+        style=_ours("report.css"),
+        script=script,
+        script_digest=_digest(script),
+    )
+    return text.encode()
+
+
+def _plots_of(model: ModelPart) -> list[tuple[plots.Plot, Markup]]:
+    """The model's plots with their SVG marked as markup: it was made from a figure, with every text escaped."""
+    checks = [item.check for item in model.items]
+    made = plots.of_model(checks, model.name, model.task, prefix=model.anchor)
+    return [(plot, Markup(plot.svg)) for plot in made]  # noqa: S704 - serialized by ElementTree
+
+
+def _ours(name: str) -> Markup:
+    """A file of ours that goes into the page as it is."""
+    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704 - a file of this package
+
+
+def _digest(script: str) -> str:
+    """The script's digest, as the page's content security policy names the only script that may run."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
