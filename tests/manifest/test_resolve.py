@@ -439,6 +439,7 @@ WAIVER = '[[waivers]]\nvariant = "int8"\nrule = "bias_scale"\nreason = "vendor"\
     ("old", "new", "found", "expected"),
     [
         ('"int8"', '"int9"', 'variant = "int9" in [[waivers]]', "nearest: 'int8'"),
+        ("bias_scale", "bias_scales", 'rule = "bias_scales" in [[waivers]]', "nearest: 'bias_scale'"),
         ('"bias_scale"', '"top1_agrement"', 'rule = "top1_agrement"', "nearest: 'top1_agreement'"),
         ("2027-03-31", '"soon"', 'until = "soon"', "a date such as"),
         ("2027-03-31", "2027", "until = 2027", "a date such as"),

@@ -76,6 +76,10 @@ def float32_key(source: Source) -> str:
     return variant_key(source, "float32", "tensorflow", None, {})
 
 
+# Raised when a recipe of ours, or the way a reference is computed, gives other bytes from the same source and toolchain.
+RECIPES_REVISION = 1
+
+
 def variant_key(
     source: Source,
     recipe: str,
@@ -96,6 +100,7 @@ def variant_key(
     return digest_of(
         {
             "artefact": "variant",
+            "recipes": RECIPES_REVISION,
             "source": source._parts() if from_tensorflow else float32_key(source),
             "recipe": recipe,
             "toolchain": toolchain,
@@ -112,6 +117,7 @@ def reference_key(source: Source, evaluation_sha256: str) -> str:
     return digest_of(
         {
             "artefact": "reference",
+            "recipes": RECIPES_REVISION,
             "source": source._parts(),
             "evaluation": evaluation_sha256,
             "versions": _versions(_RUNTIME if source.kind == "tflite" else _TENSORFLOW),

@@ -381,11 +381,24 @@ class _Resolving:
                 )
 
     def _waivers(self, variant: str) -> tuple[plan.Waiver, ...]:
+        for rule in {waiver.rule for waiver in self.manifest.waivers} - set(METRICS):
+            self._require_rule(rule)
         return tuple(
             plan.Waiver(waiver.variant, waiver.rule, waiver.reason, waiver.until, waiver.tensor)
             for waiver in self.manifest.waivers
             if waiver.variant == variant
         )
+
+    def _require_rule(self, rule: str) -> None:
+        from liteproof.tflite.specification import RULES  # only a manifest with waivers pays for it
+
+        if rule not in RULES:
+            place = self.place.at("waivers")
+            raise place.wrong(
+                f"rule = {written(rule)} in {place.name} is no rule and no metric",
+                one_of(rule, {*RULES, *METRICS}, what="a rule or a metric"),
+                "docs/suites/quantization_spec.md lists the rules",
+            )
 
     def _release(self) -> tuple[str, ...]:
         place, targets = self.place.at("release"), self.manifest.release.targets
