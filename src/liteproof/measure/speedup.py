@@ -23,8 +23,9 @@ from liteproof.checks import Measurement
 from liteproof.measure.disturbance import Watch, evidence, retried, unsound
 from liteproof.measure.latency import ready, rerun, rounds_for, settings, time_rounds, typical, warm_up
 from liteproof.measure.machine_state import DOT_PRODUCT, State, instructions
+from liteproof.measure.probe import probe
 from liteproof.measure.runtime import Session
-from liteproof.measure.subject import Sample, Subject
+from liteproof.measure.subject import Bench, Sample, Subject
 from liteproof.recipes import Recipe
 from liteproof.statistics import median_ratio, samples_to_settle
 
@@ -114,8 +115,14 @@ def timed_turns(float32: Fed, variant: Fed, benchmark: Any) -> Turns:
     return Turns(tuple(times[i] for i in range(len(seconds))), seconds, watch.looks)
 
 
-def plain_time(subject: Subject) -> float:
-    """Median seconds of the variant on the runtime's plain optimised kernels, without its default delegate."""
+def plain_time(subject: Subject) -> float | None:
+    """Median seconds of the variant on the runtime's plain optimised kernels, without its default delegate.
+
+    None if it does not load there.
+    """
+    runtime, threads = Bench.runtime_of(subject.target), subject.target.threads
+    if not probe(subject.file.path, runtime=runtime, threads=threads, kernels="builtin").loads:
+        return None
     session = subject.open(kernels="builtin")
     plain = Fed(session, subject.samples(session))
     times = [plain.time() for _ in range(COMPARED_ROUNDS)]
