@@ -70,6 +70,11 @@ class Metric:
     default: float | None = None
     relative: bool = False
 
+    @property
+    def timed(self) -> bool:
+        """Whether it is a time or follows from times, and so means nothing on an emulated processor."""
+        return self.unit == "ms" or self.name == "speedup"
+
     def impossible(self, limit: float) -> str | None:
         """Why no measurement could ever keep (or miss) this limit; None if one can."""
         if not math.isfinite(limit):

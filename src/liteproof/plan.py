@@ -16,7 +16,7 @@ from datetime import date
 
 import msgspec
 
-from liteproof.checks import Metric
+from liteproof.checks import METRICS, Metric
 from liteproof.recipes import RECIPES, Recipe
 
 
@@ -168,6 +168,11 @@ class Target:
     delegate: Delegate | None = None
     rehearsal: bool = False
 
+    @property
+    def remote(self) -> bool:
+        """Whether the suites run in another interpreter than this one."""
+        return self.ssh is not None or self.python is not None
+
 
 @dataclass(frozen=True)
 class Case:
@@ -183,18 +188,30 @@ class Case:
         return f"{self.model.name}-{self.variant.name}-{self.target.name}"
 
     def limit(self, metric: str) -> float | None:
-        """The limit that holds here; None where the metric gates nothing."""
+        """The limit that holds here; None where the metric gates nothing, as times do on a rehearsal target."""
+        if self.target.rehearsal and METRICS[metric].timed:
+            return None
         return self.variant.budgets.get(self.target.name, {}).get(metric)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All the work of a run. `root` is the folder that Python callables of a manifest are imported from."""
+    """All the work of a run.
+
+    Attributes:
+        models: What is judged.
+        targets: Where.
+        root: The folder that Python callables of a manifest are imported from.
+        no_code: Whether all such callables are refused.
+        host_answers: For parity, by case id: what this file answers on the host, as the store's key for each kind of
+            kernels. Filled in before a plan travels to a target.
+    """
 
     models: tuple[Model, ...]
     targets: tuple[Target, ...]
     root: str = "."
     no_code: bool = False
+    host_answers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def cases(self) -> Iterator[Case]:
         """Every case, models first, then variants, then targets."""

@@ -9,6 +9,7 @@ nothing more unless the run selects acceptance suites; then `liteproof.plugin.ga
 
 from __future__ import annotations
 
+import argparse
 import itertools
 from pathlib import Path
 
@@ -42,6 +43,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="refuse everything in a manifest that runs Python (for models from a fork)",
     )
+    # Between a controller and the pytest that it starts on a target: `liteproof.plugin.board`.
+    group.addoption("--liteproof-order", help=argparse.SUPPRESS)
+    group.addoption("--liteproof-channel", type=int, help=argparse.SUPPRESS)
 
 
 def pytest_configure(config: pytest.Config) -> None:

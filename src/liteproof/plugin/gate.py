@@ -21,12 +21,14 @@ from liteproof import plan as plans
 from liteproof.checks import METRICS, Check, Verdict
 from liteproof.errors import LiteproofError, UsageError
 from liteproof.measure.subject import Bench
-from liteproof.plan import Case, Plan, unmet
+from liteproof.plan import Case, Plan, Target, unmet
+from liteproof.plugin.board import Board
 from liteproof.plugin.fixtures import BENCH
 from liteproof.plugin.recording import GateMissed, Recorder, recorded
 from liteproof.store import Store
 
 if TYPE_CHECKING:
+    from liteproof.plugin.replay import Replay
     from liteproof.report.results import Results
 
 Reporting = Generator[None, pytest.TestReport, pytest.TestReport]
@@ -41,7 +43,9 @@ class Gate:
         self.store = Store.default()
         self.bench = config.stash[BENCH] = Bench(self.store)
         self.plan = Plan((), ())
-        self.worker = hasattr(config, "workerinput")
+        self.board = Board(config) if config.option.liteproof_order else None
+        self.worker = hasattr(config, "workerinput") or self.board is not None
+        self.remote: Replay | None = None
         self.checks: list[Check] = []
         self.started = time.time()
         self.selected = 0
@@ -54,13 +58,19 @@ class Gate:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Resolve the request, before any test is collected and any parallel worker starts."""
+        if self.board:
+            self.plan = self.board.plan
+            session.config.pluginmanager.register(self.board, "liteproof-board")
+            return
         if self.worker:
             self.plan = plans.decode(cast("Any", self.config).workerinput["liteproof_plan"])
             return
         try:
             self.plan = self._load_plan(session.config)
+            _refuse_in_parallel(self.plan, session.config)
             for target in self.plan.targets:
-                self.bench.runtime_of(target)
+                if not target.remote:
+                    self.bench.runtime_of(target)
         except LiteproofError as error:
             raise pytest.UsageError(str(error)) from None
 
@@ -90,8 +100,13 @@ class Gate:
         if self.worker:
             return []
         models = ", ".join(f"{model.name} ({len(model.variants)} variants)" for model in self.plan.models)
-        targets = ", ".join(f"{target.name} by {self.bench.runtime_of(target)}" for target in self.plan.targets)
+        targets = ", ".join(f"{target.name} {self._where(target)}" for target in self.plan.targets)
         return [f"liteproof: {models}", f"targets: {targets}", f"store: {self.store.root}"]
+
+    def _where(self, target: Target) -> str:
+        if target.remote:
+            return f"over ssh {target.ssh}" if target.ssh else f"by {target.python}"
+        return f"by {self.bench.runtime_of(target)}"
 
     # -- collection -------------------------------------------------------------------------------------------------
 
@@ -128,11 +143,14 @@ class Gate:
     # -- conversion -------------------------------------------------------------------------------------------------
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> None:
-        """Make what the selected tests lack. Parallel workers only judge: their controller makes it for them."""
+    def pytest_runtestloop(self, session: pytest.Session) -> object:
+        """Make what the selected tests lack. Parallel workers only judge: their controller makes it for them.
+
+        Where some of the tests belong to other targets, they run there, and this loop takes the place of pytest's.
+        """
         failed = session.testsfailed and not session.config.option.continue_on_collection_errors
         if self.worker or session.config.option.collectonly or failed:
-            return
+            return None
         parallel = bool(getattr(session.config.option, "tx", None))
         cases = list(self.plan.cases()) if parallel else [case for item in session.items if (case := _case_of(item))]
         from liteproof.convert.conversion import prepare
@@ -143,6 +161,12 @@ class Gate:
                 prepare(self.plan, self.store, _unique(cases), progress=listener)
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
+        if not any(case.target.remote for case in cases):
+            return None
+        from liteproof.plugin.replay import Replay
+
+        self.remote = Replay(self, session)
+        return self.remote.loop()
 
     # -- the tests --------------------------------------------------------------------------------------------------
 
@@ -204,7 +228,8 @@ class Gate:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if not self.checks:
             return
-        self.results = compose(self, complete=ended and self.ran == self.selected)
+        reached = self.remote is None or not self.remote.unreached
+        self.results = compose(self, complete=ended and reached and self.ran == self.selected)
         try:
             self.folder = write(self.results, self._report_folder())
         except UsageError as error:
@@ -218,6 +243,8 @@ class Gate:
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """The table, the missed gates, and where the reports are."""
+        if self.remote is not None:
+            self.remote.summarize(terminalreporter)
         if self.results is None:
             return
         from liteproof.report import terminal
@@ -230,6 +257,16 @@ class Gate:
             terminalreporter.write_line("This run was cut off: what is missing above was not judged.", red=True)
         shown = f"; reports in {_near(self.folder)}" if self.folder else ""
         terminalreporter.write_line(f"{headline(self.results)}{shown}")
+
+
+def _refuse_in_parallel(plan: Plan, config: pytest.Config) -> None:
+    remote = [target.name for target in plan.targets if target.remote]
+    if remote and getattr(config.option, "tx", None):
+        raise UsageError(
+            f"target {remote[0]} in parallel workers",
+            expected="one process: targets run side by side already, each its tests one after the other",
+            next="leave out -n",
+        )
 
 
 def _any_applies(metrics: Iterable[str], case: Case) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from liteproof import __version__
 from liteproof.measure.machine import describe_machine
-from liteproof.plan import Model, Plan, Variant
+from liteproof.plan import Model, Plan, Target, Variant
 from liteproof.report.results import Results, Run, verdicts_of
 from liteproof.store import Store
 
@@ -33,11 +33,17 @@ def compose(gate: Gate, *, complete: bool) -> Results:
     )
     return Results(
         run=run,
-        targets={t.name: describe_machine(gate.bench.runtime_of(t), t.threads) for t in gate.plan.targets},
+        targets={target.name: _machine(gate, target) for target in gate.plan.targets},
         models=_models(gate.plan, gate.store),
         checks=tuple(gate.checks),
         verdicts=verdicts_of(gate.checks),
     )
+
+
+def _machine(gate: Gate, target: Target) -> dict[str, object]:
+    if target.remote:
+        return dict(gate.remote.machines.get(target.name, {})) if gate.remote else {}
+    return describe_machine(gate.bench.runtime_of(target), target.threads)
 
 
 def _stamp(seconds: float) -> str:

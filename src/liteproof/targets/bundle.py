@@ -1,0 +1,149 @@
+"""What a target needs for a run: the suites, the code below them, the files under judgement, the plan.
+
+    >>> names = {name for name, _ in code_files({})}
+    >>> "liteproof/measure/runtime.py" in names, "liteproof/convert/worker.py" in names
+    (True, False)
+
+Everything but the plan is kept at the target by its digest, so a second run sends nothing of it. A target needs no
+TensorFlow and no source model: the converted files and the source's predictions travel as entries of the store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import liteproof
+from liteproof.plan import Case, File, Model, Plan, Target, Variant, float_io_twin
+from liteproof.store import Entry, Store, file_sha256
+
+# What of the package no target needs: converting, manifests, this room, and the command line.
+_STAYS = frozenset({"acceptance", "cli.py", "convert", "manifest", "targets"})
+_SUFFIXES = frozenset({".py", ".csv", ".json", ".toml"})
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+PYTEST_INI = (
+    "[pytest]\naddopts = --strict-markers\nxfail_strict = true\nmarkers =\n    slow: takes more than a second\n"
+)
+
+
+@dataclass(frozen=True)
+class BundleFile:
+    """A file at its place below the target's own folder. `source` holds its content, or where that is."""
+
+    path: str
+    sha256: str
+    size: int
+    source: Path | bytes
+
+    def content(self) -> bytes:
+        """What is in it."""
+        return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Files, and the plan with their paths there. `code` is the archive of the suites and the code below them."""
+
+    files: tuple[BundleFile, ...]
+    plan: Plan
+    code: str
+
+
+def make_bundle(plan: Plan, target: Target, store: Store, cases: Iterable[Case], suites: Iterable[Path]) -> Bundle:
+    """The bundle for the selected cases of one target.
+
+    Args:
+        plan: All of the work.
+        target: For which part of it.
+        store: Where the artefacts are.
+        cases: What was selected; of these only the target's count.
+        suites: Folders that the selected suites lie in.
+    """
+    wanted: dict[str, list[Variant]] = {}
+    models: dict[str, Model] = {}
+    for case in cases:
+        if case.target == target:
+            models[case.model.name] = case.model
+            wanted.setdefault(case.model.name, []).append(case.variant)
+    code = _bytes_file("code", "zip", archive(code_files({folder.name: folder for folder in suites})))
+    files = [code]
+    travelling = []
+    for model in models.values():
+        data = _data_file(model.evaluation)
+        files += [data, *_artefacts(model, wanted[model.name], plan, target, store)]
+        travelling.append(replace(model, evaluation=replace(model.evaluation, path=data.path)))
+    unique = {file.path: file for file in files}
+    return Bundle(tuple(unique.values()), replace(plan, models=tuple(travelling), targets=(target,)), code.path)
+
+
+def code_files(suites: Mapping[str, Path]) -> Iterator[tuple[str, bytes]]:
+    """The files of the code archive by their names in it."""
+    package = Path(liteproof.__file__).parent
+    yield "pytest.ini", PYTEST_INI.encode()
+    for path in sorted(package.iterdir()):
+        if path.name not in _STAYS:
+            yield from _tree(path, f"liteproof/{path.name}")
+    for name, folder in suites.items():
+        yield from _tree(folder, name)
+
+
+def _tree(folder: Path, name: str) -> Iterator[tuple[str, bytes]]:
+    """A file, or a folder's files, as far as they are code."""
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else [folder]:
+        if path.is_file() and path.suffix in _SUFFIXES:
+            yield (name if path == folder else f"{name}/{path.relative_to(folder).as_posix()}"), path.read_bytes()
+
+
+def archive(files: Iterable[tuple[str, bytes]]) -> bytes:
+    """A zip whose bytes depend on its content alone. Not packed: the line packs."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as packed:
+        for name, content in sorted(files):
+            packed.writestr(zipfile.ZipInfo(name, _EPOCH), content)
+    return buffer.getvalue()
+
+
+def _artefacts(
+    model: Model, variants: Iterable[Variant], plan: Plan, target: Target, store: Store
+) -> Iterator[BundleFile]:
+    """Entries of the store: what each key leads to, or why it could not be made."""
+    keys = [model.float32_key, model.reference_key]
+    for variant in variants:
+        twin = float_io_twin(model, variant)
+        keys += [variant.key, *([twin.key] if twin else [])]
+        keys += plan.host_answers.get(f"{model.name}-{variant.name}-{target.name}", {}).values()
+    for key in dict.fromkeys(keys):
+        entry = store.get(key)
+        if entry is not None:
+            yield from _entry_files(entry)
+        elif (reason := store.failure(key)) is not None:
+            yield BundleFile(f"store/failures/{key}.txt", *_digest(reason.encode()), reason.encode())
+
+
+def _entry_files(entry: Entry) -> Iterator[BundleFile]:
+    blob = entry.path.name
+    record = {"blob": blob, "sha256": entry.sha256, "bytes": entry.bytes, "meta": dict(entry.meta)}
+    text = json.dumps(record, sort_keys=True).encode()
+    yield BundleFile(f"store/blobs/{blob}", entry.sha256, entry.bytes, entry.path)
+    yield BundleFile(f"store/entries/{entry.key}.json", *_digest(text), text)
+
+
+def _data_file(file: File) -> BundleFile:
+    path = Path(file.path)
+    sha256 = file_sha256(path)
+    return BundleFile(f"data/{sha256}{path.suffix}", sha256, path.stat().st_size, path)
+
+
+def _bytes_file(room: str, suffix: str, content: bytes) -> BundleFile:
+    sha256, size = _digest(content)
+    return BundleFile(f"{room}/{sha256}.{suffix}", sha256, size, content)
+
+
+def _digest(content: bytes) -> tuple[str, int]:
+    return hashlib.sha256(content).hexdigest(), len(content)
