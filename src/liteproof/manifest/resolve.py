@@ -395,7 +395,7 @@ class _Resolving:
         if rule not in RULES:
             place = self.place.at("waivers")
             raise place.wrong(
-                f"rule = {written(rule)} in {place.name} is no rule and no metric",
+                f"rule = {written(rule)} in [[waivers]] is no rule and no metric",
                 one_of(rule, {*RULES, *METRICS}, what="a rule or a metric"),
                 "docs/suites/quantization_spec.md lists the rules",
             )
