@@ -39,14 +39,46 @@ class Run:
 
 
 @dataclass(frozen=True)
+class SignOff:
+    """Whether a run that was asked to be a sign-off is one.
+
+    Attributes:
+        granted: Whether it is: nothing blocks it.
+        blocked_by: What blocks it, a sentence each.
+        release: Model → the targets that its manifest names for release.
+        inputs: What the run was judged by and with: suites, configuration and the engine (name, sha256), packages (uri).
+        no_vcs: Whether `--no-vcs` lifted the demand for a clean work tree.
+        requested: Always true: a run that was not asked to be one has no such section.
+    """
+
+    granted: bool
+    blocked_by: tuple[str, ...] = ()
+    release: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    inputs: tuple[Mapping[str, str], ...] = ()
+    no_vcs: bool = False
+    requested: bool = True
+
+
+@dataclass(frozen=True)
 class Results:
-    """All that a run found. `verdicts` is model → variant → target → the case's worst verdict."""
+    """All that a run found.
+
+    Attributes:
+        run: The execution.
+        targets: Each target's machine and runtime.
+        models: Each model's files, with their digests.
+        checks: All that was measured.
+        verdicts: Model → variant → target → the case's worst verdict.
+        signoff: Of a run with `--signoff`, what came of it.
+        schema: What a reader may expect.
+    """
 
     run: Run
     targets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
     verdicts: Verdicts = field(default_factory=dict)
+    signoff: SignOff | None = None
     schema: str = SCHEMA
 
 
@@ -82,6 +114,8 @@ def finite(check: Check) -> Check:
 def encode(results: Results) -> bytes:
     """As indented JSON, in the documented order of keys."""
     document = msgspec.to_builtins(results)
+    if results.signoff is None:
+        del document["signoff"]
     ordered = {"schema": document.pop("schema"), **document}
     return msgspec.json.format(msgspec.json.encode(ordered), indent=1) + b"\n"
 
