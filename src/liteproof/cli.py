@@ -13,9 +13,13 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from liteproof import __version__
 from liteproof.errors import LiteproofError, UsageError
+
+if TYPE_CHECKING:
+    from liteproof.measure.subject import Subject
 
 ACCEPTED, MISSED, INTERRUPTED, OUR_FAULT, WRONG_REQUEST = 0, 1, 2, 3, 4
 
@@ -56,6 +60,22 @@ def _parser() -> argparse.ArgumentParser:
     accept.add_argument("--model", action="append", metavar="NAME", help="of this model only (repeatable)")
     accept.add_argument("--root", type=Path, default=Path(), help="the root folder of the run (default: this folder)")
     accept.set_defaults(run=_accept)
+
+    explain = commands.add_parser("explain", help="which layer spoils a variant, why, and what would help")
+    explain.add_argument("model", metavar="MODEL")
+    explain.add_argument("variant", metavar="VARIANT")
+    explain.add_argument(
+        "--models",
+        action="append",
+        type=Path,
+        metavar="DIR",
+        help="a model's folder, or a folder of such (default: models/)",
+    )
+    explain.add_argument(
+        "--samples", type=int, default=32, metavar="N", help="evaluation samples to look at (default: 32)"
+    )
+    explain.add_argument("--json", type=Path, metavar="FILE", help="write all layers for programs")
+    explain.set_defaults(run=_explain)
 
     report = commands.add_parser("report", help="make the reports of a run again, from its results.json")
     report.add_argument("folder", type=Path, metavar="RUN", help="a run's folder, such as reports/latest")
@@ -103,6 +123,57 @@ def _accept(options: argparse.Namespace) -> int:
         write(folder, found[name])
         print(f"{folder / FILE}: {', '.join(found[name].variants)}")
     return ACCEPTED if found else MISSED
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from liteproof.measure.diagnosis import diagnose
+    from liteproof.report import explanation
+
+    if options.samples < 1:
+        raise UsageError(f"--samples={options.samples}", expected="at least 1")
+    case = _prepared(options.models or [Path("models")], options.model, options.variant)
+    if case.variant.key == case.model.float32_key:
+        raise UsageError(
+            f"{case.variant.name} is the float32 variant, which the others are compared with",
+            expected="another variant of " + case.model.name,
+        )
+    evaluation = case.evaluation.at(case.evaluation.evenly(options.samples))
+    case.open("builtin")  # tried in a process of its own first: some files take theirs down
+    found = diagnose(case.float32.path, case.file.path, evaluation.x, case.variant.promise, runtime=case.runtime[0])
+    width = shutil.get_terminal_size((80, 24)).columns
+    title = f"{case.model.name} / {case.variant.name}"
+    explanation.show(
+        found, sys.stdout, title=title, samples=len(evaluation), width=min(width, 120), color=sys.stdout.isatty()
+    )
+    if options.json:
+        written = explanation.document(
+            found,
+            model=case.model.name,
+            variant=case.variant.name,
+            samples=len(evaluation),
+            runtime=" ".join(case.runtime),
+        )
+        try:
+            options.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"cannot write: {error.strerror or error}", where=str(options.json)) from error
+    return ACCEPTED
+
+
+def _prepared(models: Sequence[Path], model: str, variant: str) -> Subject:
+    """One case on this machine, its files made if the store lacks them."""
+    from liteproof.convert.conversion import prepare
+    from liteproof.convert.progress import progress
+    from liteproof.manifest.resolve import load_plan
+    from liteproof.measure.subject import Bench
+    from liteproof.store import Store
+
+    store = Store.default()
+    plan = load_plan(models, model_names=(model,), variant_names=(variant,), root=Path.cwd(), store=store)
+    (case,) = plan.cases()
+    with progress(sys.stderr) as listener:
+        prepare(plan, store, [case], progress=listener)
+    return Bench(store).subject(case)
 
 
 def _report(options: argparse.Namespace) -> int:
