@@ -247,6 +247,21 @@ def test_operator_version_that_the_runtime_lacks_is_caught():
     assert identity.unknown_op_versions(model, "ai_edge_litert", "2.3.0").value == 0
 
 
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ("dynamic_range", "FULLY_CONNECTED version 12"),
+        ("int4", "CONV_2D of float activations and INT4 weights"),
+    ],
+)
+def test_file_that_needs_more_than_it_lists_is_caught(recipe, words):
+    found = identity.unknown_op_versions(network(recipe), "tflite_runtime", "2.14.0")
+    assert verdict(found) is Verdict.FAIL
+    assert words in found.detail
+    assert f"does not say that it needs {words}" in found.causes[1]
+    assert identity.unknown_op_versions(network(recipe), "ai_edge_litert", "2.3.0").value == 0
+
+
 def test_version_that_cannot_be_told_is_said_and_not_counted():
     model = read_model(network_bytes(versions={"CONV_2D": 99}))
     found = identity.unknown_op_versions(model, "ai_edge_litert", "99.0")

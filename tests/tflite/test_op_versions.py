@@ -5,9 +5,18 @@ import pytest
 
 from liteproof.errors import LiteproofError
 from liteproof.measure.runtime import installed_runtimes, open_session
-from liteproof.tflite.op_versions import TABLE, column_order, known_versions, lacking, read_table
+from liteproof.tflite.op_versions import (
+    FOUR_BIT_CONVOLUTION,
+    TABLE,
+    column_order,
+    known_versions,
+    lacking,
+    needed,
+    read_table,
+)
 from liteproof.tflite.reader import OPERATORS, OperatorCode
 from liteproof.tflite.single_operator import operator_list_model
+from tests.tflite.networks import network
 
 NUMBERS = {name: number for number, name in OPERATORS.items()}
 
@@ -77,7 +86,32 @@ def test_newer_releases_have_all_that_older_ones_have():
 
 def test_table_names_operators_of_the_schema():
     with TABLE.open(newline="") as file:
-        assert {row["operator"] for row in csv.DictReader(file)} <= NUMBERS.keys()
+        assert {row["operator"] for row in csv.DictReader(file)} <= NUMBERS.keys() | {FOUR_BIT_CONVOLUTION}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "versions"),
+    [
+        ("float32", {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 1, "FULLY_CONNECTED": 1}),
+        ("float16", {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 1, "FULLY_CONNECTED": 1}),
+        ("dynamic_range", {"CONV_2D": 5, "DEPTHWISE_CONV_2D": 6, "FULLY_CONNECTED": 12}),
+        ("int8", {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4}),
+        ("int4", {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 1, "FULLY_CONNECTED": 1, FOUR_BIT_CONVOLUTION: 1}),
+    ],
+)
+def test_versions_that_types_and_scales_imply(recipe, versions):
+    # The network lists version 1 of everything, as LiteRT Quantizer does.
+    found = {code.name: code.version for code in needed(network(recipe))}
+    assert versions.items() <= found.items()
+    assert (FOUR_BIT_CONVOLUTION in found) == (recipe == "int4")
+
+
+@pytest.mark.parametrize(
+    ("runtime", "release", "answer"),
+    [("tflite_runtime", "2.14.0", True), ("ai_edge_litert", "1.0.1", True), ("ai_edge_litert", "2.3.0", False)],
+)
+def test_four_bit_convolutions_are_refused_where_they_compute_nonsense(runtime, release, answer):
+    assert lacking(OperatorCode(FOUR_BIT_CONVOLUTION, 1, custom=False), runtime, release) is answer
 
 
 def takes(runtime, operator, version):
@@ -95,6 +129,8 @@ def test_table_is_what_the_installed_runtime_answers(runtime):
     if column is None:
         pytest.skip(f"the table has no {runtime} {release}")
     for operator, versions in column.items():
+        if operator == FOUR_BIT_CONVOLUTION:
+            continue
         low, high = map(int, versions.split("-"))
         answers = [takes(runtime, operator, version) for version in (low - 1, low, high, high + 1)]
         assert answers[1:] == [True, True, False], (operator, versions)

@@ -21,8 +21,8 @@ from liteproof.recipes import Recipe
 from liteproof.tflite.arithmetic import type_range
 from liteproof.tflite.facts import End, Facts, ParameterTensor, is_real_valued, smallest_bytes
 from liteproof.tflite.matching import Matching, Parameter
-from liteproof.tflite.op_versions import known_versions, lacking
-from liteproof.tflite.reader import Model
+from liteproof.tflite.op_versions import FOUR_BIT_CONVOLUTION, known_versions, lacking, needed
+from liteproof.tflite.reader import Model, OperatorCode
 
 _NAMED = 3
 
@@ -271,28 +271,45 @@ def custom_ops(model: Model) -> Measurement:
 
 
 def unknown_op_versions(model: Model, runtime: str, version: str) -> Measurement:
-    """How many of the operators that a file lists a runtime lacks, by its release's own table.
+    """How many of the operators that a file needs a runtime lacks, by its release's own table.
 
-    Known before the file is sent anywhere. Custom operators are counted by `custom_ops`.
+    Known before the file is sent anywhere. Custom operators are counted by `custom_ops`. A file may need more than it
+    lists: then the runtime loads it and computes nonsense (`liteproof.tflite.op_versions`).
 
     Args:
         model: The file.
         runtime: "ai_edge_litert", "tflite_runtime" or "tensorflow".
         version: Its release, "2.14.0".
     """
-    answers = [(code, lacking(code, runtime, version)) for code in model.operator_codes]
-    missing = [f"{code.name} version {code.version}{_knows(code.name, runtime, version)}" for code, no in answers if no]
-    untold = [f"{code.name} version {code.version}" for code, answer in answers if answer is None]
+    listed = {(code.name, code.version) for code in model.operator_codes}
+    answers = [(code, lacking(code, runtime, version)) for code in needed(model)]
+    missing = [f"{_versioned(code)}{_knows(code.name, runtime, version)}" for code, no in answers if no]
+    unlisted = [_versioned(code) for code, no in answers if no and (code.name, code.version) not in listed]
+    untold = [_versioned(code) for code, answer in answers if answer is None]
     detail = f"{runtime} {version} lacks {_listed(missing)}" if missing else None
     if untold:
         detail = "; ".join(filter(None, (detail, f"not known of {runtime} {version}: {_listed(untold)}")))
-    causes = (f"the file was converted by a newer toolchain than {runtime} {version}",) if missing else ()
-    return Measurement("unknown_op_versions", float(len(missing)), detail=detail, causes=causes)
+    causes = [f"the file was converted by a newer toolchain than {runtime} {version}"] if missing else []
+    if unlisted:
+        causes.append(
+            f"the file does not say that it needs {_listed(unlisted)}: the runtime loads it and computes nonsense"
+        )
+    return Measurement(
+        "unknown_op_versions",
+        float(len(missing)),
+        detail=detail,
+        causes=tuple(causes),
+        next="a newer runtime on the target (pip install -U ai-edge-litert), or another recipe" if missing else None,
+    )
+
+
+def _versioned(code: OperatorCode) -> str:
+    return code.name if code.name == FOUR_BIT_CONVOLUTION else f"{code.name} version {code.version}"
 
 
 def _knows(operator: str, runtime: str, version: str) -> str:
     known = known_versions(operator, runtime, version)
-    if known is None:
+    if known is None or operator == FOUR_BIT_CONVOLUTION:
         return ""
     return f" (it knows {known[0]} to {known[-1]})" if known else " (it does not know the operator)"
 

@@ -1,4 +1,4 @@
-"""Which operators each runtime knows, and in which versions: told before a file is sent anywhere.
+"""Which operators a file needs, and which each runtime knows in which versions: told before a file is sent anywhere.
 
     >>> known_versions("FULLY_CONNECTED", "tflite_runtime", "2.14.0")
     range(1, 11)
@@ -8,25 +8,83 @@
     False
 
 The table beside this file is what the runtimes themselves answer (`benchmarks/op_versions.py` asks them): a runtime
-refuses a file that lists an operator it lacks, before it looks at the graph.
+refuses a file that lists an operator it lacks, before it looks at the graph. A release that is not in the table is
+judged by its neighbours. Runtimes only ever gain: what an older release takes, a newer one takes; what a newer one
+refuses, an older one refuses.
 
-A version that is not in the table is judged by its neighbours. Runtimes only ever gain: what an older release takes, a
-newer one takes; what a newer one refuses, an older one refuses.
+What a file lists is not always what it needs. LiteRT Quantizer keeps the float32 file's version 1 for whatever it
+quantizes, and a runtime that believes it computes nonsense without a word: of its dynamic-range file of `digits`,
+tflite_runtime 2.14 gets 9% of the classes right. So the versions that types and scales imply count as well, and so does
+one kernel that never got a version of its own (`FOUR_BIT_CONVOLUTION`).
 """
 
 from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
-from liteproof.tflite.reader import OperatorCode
+from liteproof.tflite.reader import Model, Operator, OperatorCode, Subgraph
 
 TABLE = Path(str(resources.files("liteproof.tflite") / "op_versions.csv"))
 
 Version = tuple[int, ...]
+
+# Has a row of its own in the table, as if it were an operator: wrong or NaN on tflite_runtime 2.14.0 and ai_edge_litert
+# 1.0.1, right on ai_edge_litert 1.1.2 and later.
+FOUR_BIT_CONVOLUTION = "CONV_2D of float activations and INT4 weights"
+
+# The first version of an operator for activations and weights of these types, and whether each channel has a scale.
+# Source: GetBuiltinOperatorVersion in LiteRT's tools/versioning/op_version.cc.
+_IMPLIED = {
+    ("CONV_2D", "FLOAT32", "INT8", False): 2,
+    ("CONV_2D", "FLOAT32", "INT8", True): 5,
+    ("CONV_2D", "INT8", "INT8", False): 3,
+    ("CONV_2D", "INT8", "INT8", True): 3,
+    ("CONV_2D", "INT8", "INT4", True): 7,
+    ("DEPTHWISE_CONV_2D", "FLOAT32", "INT8", False): 4,
+    ("DEPTHWISE_CONV_2D", "FLOAT32", "INT8", True): 6,
+    ("DEPTHWISE_CONV_2D", "INT8", "INT8", False): 3,
+    ("DEPTHWISE_CONV_2D", "INT8", "INT8", True): 3,
+    ("DEPTHWISE_CONV_2D", "INT8", "INT4", True): 7,
+    ("FULLY_CONNECTED", "FLOAT32", "INT8", False): 3,
+    ("FULLY_CONNECTED", "FLOAT32", "INT8", True): 12,
+    ("FULLY_CONNECTED", "INT8", "INT8", False): 4,
+    ("FULLY_CONNECTED", "INT8", "INT8", True): 4,
+    ("FULLY_CONNECTED", "INT8", "INT4", True): 10,
+    ("FULLY_CONNECTED", "INT16", "INT4", True): 13,
+    # One input, which stands for both.
+    ("DEQUANTIZE", "INT8", "INT8", True): 5,
+    ("DEQUANTIZE", "INT4", "INT4", False): 6,
+    ("DEQUANTIZE", "INT4", "INT4", True): 6,
+}
+
+
+def needed(model: Model) -> tuple[OperatorCode, ...]:
+    """The operators that a file needs, each in the highest version that it lists or implies; none twice."""
+    listed = [code for code in model.operator_codes if not code.custom]
+    implied = [code for graph in model.subgraphs for op in graph.operators for code in _implied(graph, op)]
+    highest: dict[str, OperatorCode] = {}
+    for code in (*listed, *implied):
+        if code.name not in highest or code.version > highest[code.name].version:
+            highest[code.name] = code
+    return tuple(highest.values())
+
+
+def _implied(graph: Subgraph, operator: Operator) -> Iterator[OperatorCode]:
+    inputs = operator.inputs[:2]
+    if not inputs or min(inputs) < 0:
+        return
+    activation, weights = graph.tensors[inputs[0]], graph.tensors[inputs[-1]]
+    per_axis = weights.quantization.kind == "per_axis"
+    version = _IMPLIED.get((operator.name, activation.type, weights.type, per_axis))
+    if version is not None:
+        yield OperatorCode(operator.name, version, custom=False)
+    if (operator.name, activation.type, weights.type) == ("CONV_2D", "FLOAT32", "INT4"):
+        yield OperatorCode(FOUR_BIT_CONVOLUTION, 1, custom=False)
 
 
 def read_table() -> dict[str, dict[str, str]]:
