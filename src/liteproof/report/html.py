@@ -35,6 +35,7 @@ def document(results: Results) -> bytes:
         lstrip_blocks=True,
     )
     environment.filters["bare"] = lambda text: text.removesuffix(" ms")  # where the heading has the unit
+    environment.filters["breakable"] = lambda text: Markup("_<wbr>").join(text.split("_"))
     script = _ours("report.js")
     page = page_of(results)
     text = environment.get_template("report.html.j2").render(

@@ -25,6 +25,7 @@ ACCEPTED = (Verdict.PASS, Verdict.PROVISIONAL)
 CLASSIFICATION = ("size_bytes", "size_ratio", "top1_agreement", "accuracy_drop", "latency_p50_ms", "latency_p95_ms")
 REGRESSION = ("size_bytes", "size_ratio", "cosine_similarity", "max_abs_error", "latency_p50_ms", "latency_p95_ms")
 FLIPS_SHOWN = 15
+NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,8 @@ def _gates(results: Results, anchors: Mapping[int, str]) -> Iterator[GateText]:
                 low, high = map(number, check.interval)
                 sampled += f", 95% interval {low} to {high}"
         if check.verdict is Verdict.UNMEASURED:
-            short = f"{len(gate.also) + 1} metrics not measured" if gate.also else f"{check.metric} not measured"
+            names = (check.metric, *gate.also)
+            short = f"{', '.join(names) if len(names) <= NAMED else f'{len(names)} metrics'} not measured"
         elif check.verdict is Verdict.PROVISIONAL:
             short = f"{check.metric} unsure"
         elif check.metric == "loads":

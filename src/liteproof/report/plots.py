@@ -45,7 +45,7 @@ MARKERS = {Verdict.PASS: "o", Verdict.PROVISIONAL: "D", Verdict.FAIL: "X", Verdi
 
 # In points. A plot is shown about a third larger than this.
 WIDTH, TEXT = 400.0, 10.0
-ROW, HEADROOM, FOOTROOM = 20.0, 10.0, 38.0
+ROW, HEADROOM, FOOTROOM = 20.0, 14.0, 38.0
 LETTER, LEADING = 5.7, 12.0
 LONGEST_LABEL = 26
 STEPS = (1, 2, 2.5, 5, 10)
@@ -119,7 +119,7 @@ def size_against_likeness(checks: Sequence[Check], metric: str, name: str, model
     _marks(axes, [(x, y, _worse(size.verdict, likeness.verdict)) for x, y, size, likeness in points])
     _frame(axes, [value for _, c in dots for value in (c.value, c.limit)], top=METRICS[metric].highest)
     axes.set_xlim(0, 1.06 * max(value for size, _ in dots for value in (size.value, size.limit) if value is not None))
-    _name_dots(axes, [(x, y, c.variant, c.target) for x, y, _, c in points])
+    _name_dots(axes, [(x, y, c.variant, c.target) for x, y, _, c in points], [*down, *across])
     axes.set_xlabel("file size, as a share of float32's")
     axes.set_ylabel(metric)
     title = f"{model}: size against {metric}"
@@ -139,37 +139,42 @@ Dot = tuple[float, float, str, str]
 Box = tuple[float, float, float, float]
 
 
-def _name_dots(axes: Axes, dots: Sequence[Dot]) -> None:
-    """Name the dots (x, y, variant, target). Those that lie too close for names of their own share one text."""
+def _name_dots(axes: Axes, dots: Sequence[Dot], lines: Iterable[Line]) -> None:
+    """Name the dots (x, y, variant, target). Those that lie too close for names of their own share one text.
+
+    Names keep off each other, the dots and the lines, as far as there is room.
+    """
     groups = _close_together(axes, dots)
     variants = [variant for group in groups for variant in {dot[2] for dot in group}]
     apart = {variant for variant in variants if variants.count(variant) > 1}
-    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in (_on_paper(axes, dot) for dot in dots)]
-    for group in groups:
+    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in (_on_paper(axes, *dot[:2]) for dot in dots)]
+    for a, b in ((_on_paper(axes, *line[:2]), _on_paper(axes, *line[2:])) for line in lines):
+        taken.append((min(a[0], b[0]) - 3, min(a[1], b[1]) - 3, max(a[0], b[0]) + 3, max(a[1], b[1]) + 3))
+    for group in sorted(groups, key=len):
         names = dict.fromkeys(f"{v} · {t}" if v in apart else v for _, _, v, t in group)
-        lines = _wrapped(list(names))
-        box, beside = _free_place(axes, group, lines, taken)
+        text = _wrapped(list(names))
+        box, beside = _free_place(axes, group, text, taken)
         taken.append(box)
         x = box[2 if beside == "right" else 0]
         style = {"fontsize": TEXT, "color": INK, "linespacing": 1.1, "ha": beside, "va": "top"}
         place = x / axes.bbox.width, box[3] / axes.bbox.height
-        axes.text(*place, "\n".join(lines), style, transform=axes.transAxes, zorder=5)
+        axes.text(*place, "\n".join(text), style, transform=axes.transAxes, zorder=5)
 
 
-def _on_paper(axes: Axes, dot: Dot) -> tuple[float, float]:
-    """Where a dot is, in points from the lower left corner of the axes."""
+def _on_paper(axes: Axes, x: float, y: float) -> tuple[float, float]:
+    """Where a point is, in points from the lower left corner of the axes."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    return (dot[0] - left) / (right - left) * axes.bbox.width, (dot[1] - bottom) / (top - bottom) * axes.bbox.height
+    return (x - left) / (right - left) * axes.bbox.width, (y - bottom) / (top - bottom) * axes.bbox.height
 
 
 def _close_together(axes: Axes, dots: Sequence[Dot]) -> list[list[Dot]]:
     groups: list[list[Dot]] = []
     for dot in sorted(dots):
-        x, y = _on_paper(axes, dot)
+        x, y = _on_paper(axes, *dot[:2])
 
         def near(other: Dot, x: float = x, y: float = y) -> bool:
-            there = _on_paper(axes, other)
-            return abs(there[0] - x) < 24 and abs(there[1] - y) < 18
+            there = _on_paper(axes, *other[:2])
+            return abs(there[0] - x) < 18 and abs(there[1] - y) < 12
 
         touching = [group for group in groups if any(near(other) for other in group)]
         groups = [group for group in groups if group not in touching]
@@ -190,18 +195,21 @@ def _wrapped(names: Sequence[str], width: int = 22) -> list[str]:
 
 def _free_place(axes: Axes, group: Sequence[Dot], lines: Sequence[str], taken: Sequence[Box]) -> tuple[Box, str]:
     """A box beside the group that covers least of what is there already, and the side of it that is aligned."""
-    places = [_on_paper(axes, dot) for dot in group]
+    places = [_on_paper(axes, *dot[:2]) for dot in group]
     width, height = LETTER * max(map(len, lines)), LEADING * len(lines)
     right, left = max(x for x, _ in places) + 8, min(x for x, _ in places) - 8
-    tops = [min(y for _, y in places) - 4, max(y for _, y in places) + height + 4, max(y for _, y in places) + 6]
+    lowest, highest = min(y for _, y in places), max(y for _, y in places)
+    beside = [lowest + LEADING / 2, lowest - 4, highest + height + 2]
+    away = [lowest - 4 - LEADING * lines for lines in range(1, 5)]
     candidates: list[tuple[float, Box, str]] = []
-    for top in tops:
-        for x, beside in ((right, "left"), (left - width, "right")):
+    for rank, top in enumerate([*beside, *away]):
+        for x, aligned in ((right, "left"), (left - width, "right")):
             box = (x, top - height, x + width, top)
-            outside = max(0.0, -x, x + width - axes.bbox.width) + max(0.0, -box[1], top - axes.bbox.height - 8)
-            candidates.append((outside * 50 + sum(_overlap(box, other) for other in taken), box, beside))
-    _, box, beside = min(candidates, key=lambda candidate: candidate[0])
-    return box, beside
+            outside = max(0.0, -x, x + width - axes.bbox.width) + max(0.0, -box[1], top - axes.bbox.height - LEADING)
+            covered = sum(_overlap(box, other) for other in taken)
+            candidates.append((50 * outside + covered + 10 * rank, box, aligned))
+    _, box, aligned = min(candidates, key=lambda candidate: candidate[0])
+    return box, aligned
 
 
 def _overlap(a: Box, b: Box) -> float:
