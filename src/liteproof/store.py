@@ -32,6 +32,7 @@ import msgspec
 from liteproof.errors import UsageError
 
 _CHUNK = 1 << 20
+os.umask(_UMASK := os.umask(0o077))
 
 
 def digest_of(parts: Mapping[str, object]) -> str:
@@ -86,6 +87,9 @@ def write_atomically(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
         with os.fdopen(handle, "wb") as stream:
+            os.fchmod(
+                handle, 0o666 & ~_UMASK
+            )  # a temporary file is for its owner only; a report is for whoever may read
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())

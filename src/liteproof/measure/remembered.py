@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import platform
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -25,7 +25,8 @@ from liteproof.measure.tensors import Array
 from liteproof.store import Store, digest_of
 
 
-def identity(runtime: str, threads: int, kernels: Kernels = "default") -> dict[str, object]:
+@lru_cache
+def identity(runtime: str, threads: int, kernels: Kernels = "default") -> Mapping[str, object]:
     """What decides a kernel's arithmetic beside the file and the inputs."""
     return {
         "kernels": kernels,
@@ -48,7 +49,7 @@ def _processor() -> str:
     return "; ".join(f"{name}: {value}" for name, value in dict(fields).items())
 
 
-def outcome(store: Store, sha256: str, ran_on: dict[str, object], probe: Callable[[], Outcome]) -> Outcome:
+def outcome(store: Store, sha256: str, ran_on: Mapping[str, object], probe: Callable[[], Outcome]) -> Outcome:
     """How a file loaded: remembered, or tried now."""
     key = digest_of({"kind": "outcome", "file": sha256, **ran_on})
     entry = store.get(key)
@@ -62,7 +63,7 @@ def outcome(store: Store, sha256: str, ran_on: dict[str, object], probe: Callabl
 
 
 def answers(
-    store: Store, sha256: str, evaluation: str, ran_on: dict[str, object], infer: Callable[[], Sequence[Array]]
+    store: Store, sha256: str, evaluation: str, ran_on: Mapping[str, object], infer: Callable[[], Sequence[Array]]
 ) -> tuple[Array, ...]:
     """What a file answers to an evaluation set (by digest), in the order of its outputs: remembered or computed."""
     key = digest_of({"kind": "answers", "file": sha256, "evaluation": evaluation, **ran_on})

@@ -22,10 +22,10 @@ import numpy.typing as npt
 from liteproof.errors import ModelError, Unmeasured
 from liteproof.measure import remembered, size
 from liteproof.measure.agreement import decisions
-from liteproof.measure.machine import describe_machine
 from liteproof.measure.batches import grouped
 from liteproof.measure.cold_start import ColdStarts, cold_starts
 from liteproof.measure.evaluation import Evaluation, read_evaluation
+from liteproof.measure.machine import describe_machine
 from liteproof.measure.outputs import Codes, codes_of
 from liteproof.measure.probe import Outcome, probe
 from liteproof.measure.runtime import Kernels, Session, default_runtime, installed_runtimes, open_session
@@ -77,6 +77,7 @@ class Bench:
         self._calibrations: Recent[Evaluation] = Recent(2)
         self._references: Recent[dict[str, Array]] = Recent(2)
         self._subjects: Recent[Subject] = Recent(16)
+        self._machines: dict[str, Mapping[str, object]] = {}
         self._outcomes: dict[tuple[str, str, int, Kernels], Outcome] = {}
         self._cold_starts: dict[str, ColdStarts] = {}
 
@@ -126,10 +127,19 @@ class Bench:
             self._cold_starts[case.id] = start()
         return self._cold_starts[case.id]
 
-    @staticmethod
-    def runtime_of(target: Target) -> str:
+    def runtime_of(self, target: Target) -> str:
         """The runtime that judges on this target."""
-        return target.runtime or default_runtime()
+        return target.runtime or self._default_runtime
+
+    @cached_property
+    def _default_runtime(self) -> str:
+        return default_runtime()
+
+    def machine(self, target: Target) -> Mapping[str, object]:
+        """The machine and the runtime of a target, as reports name them."""
+        if target.name not in self._machines:
+            self._machines[target.name] = describe_machine(self.runtime_of(target), target.threads)
+        return self._machines[target.name]
 
     def entry(self, key: str, what: str) -> Entry:
         """The stored artefact of this key.
@@ -171,7 +181,7 @@ class Subject:
     @property
     def ran_on(self) -> Mapping[str, object]:
         """The machine and the runtime of this target, as reports name them."""
-        return describe_machine(self._bench.runtime_of(self.target), self.target.threads)
+        return self._bench.machine(self.target)
 
     @property
     def file(self) -> Entry:
@@ -324,22 +334,27 @@ class Subject:
     def rerun(self) -> tuple[Array, Array]:
         """Outputs of evaluation samples, and what a second session says that is fed them in the opposite order."""
         chosen = self.evaluation.evenly(RERUN)
-        first = self.open().predict(self.evaluation.at(chosen).x)[0]
         again = self.open().predict(self.evaluation.at(chosen[::-1]).x)[0]
-        return first, again[::-1]
+        return self.outputs[chosen], again[::-1]
 
     def in_batches(self) -> tuple[Array, Array, int]:
         """Outputs of evaluation samples one at a time and in batches, and how many were in one."""
-        samples = self.evaluation.at(self.evaluation.evenly(RERUN)).x
+        chosen = self.evaluation.evenly(RERUN)
         session = self.open()
-        single = session.predict(samples)[0]
-        return single, session.predict(samples, batch=BATCH)[0], session.batch
+        together = session.predict(self.evaluation.at(chosen).x, batch=BATCH)[0]
+        return self.outputs[chosen], together, session.batch
 
     @cached_property
     def by_kernels(self) -> tuple[Array, Array, Array]:
         """For evaluation samples: the source's outputs, the default path's, and the built-in kernels' alone."""
         chosen = self.evaluation.evenly(PATH)
-        builtin = self.open("builtin").predict(self.evaluation.at(chosen).x)[0]
+        builtin = remembered.answers(
+            self._bench.store,
+            self.file.sha256,
+            f"{PATH} of {self.model.evaluation.sha256}",
+            remembered.identity(self._bench.runtime_of(self.target), self.target.threads, "builtin"),
+            lambda: self.open("builtin").predict(self.evaluation.at(chosen).x),
+        )[0]
         return self.reference[chosen], self.outputs[chosen], builtin
 
     @property
