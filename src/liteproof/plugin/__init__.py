@@ -43,6 +43,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="refuse everything in a manifest that runs Python (for models from a fork)",
     )
+    group.addoption(
+        "--changed-since",
+        metavar="=REV",
+        help="judge only models whose inputs differ from this git revision (none: status 5)",
+    )
+    group.addoption(
+        "--signoff",
+        action="store_true",
+        help="demand PASS everywhere on the release targets, and write the release folder",
+    )
+    group.addoption(
+        "--no-vcs", action="store_true", help="sign off without a clean git work tree to say what was judged"
+    )
     # Between a controller and the pytest that it starts on a target: `liteproof.plugin.board`.
     group.addoption("--liteproof-order", help=argparse.SUPPRESS)
     group.addoption("--liteproof-channel", type=int, help=argparse.SUPPRESS)
@@ -65,7 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def _selects_suites(config: pytest.Config) -> bool:
     if hasattr(config, "workerinput"):  # a parallel worker: its controller has decided
         return "liteproof_plan" in config.workerinput
-    folders = _suite_folders(config)
+    folders = suite_folders(config)
     here = config.invocation_params.dir
     for argument in config.args:
         name = argument.partition("::")[0].partition("[")[0]
@@ -77,7 +90,7 @@ def _selects_suites(config: pytest.Config) -> bool:
     return False
 
 
-def _suite_folders(config: pytest.Config) -> list[Path]:
+def suite_folders(config: pytest.Config) -> list[Path]:
     """Where liteproof's suites lie: in a checkout, and inside the installed package."""
     candidates = (config.rootpath / "acceptance", Path(__file__).resolve().parents[1] / "acceptance")
     return [folder.resolve() for folder in candidates if _holds_suites(folder)]

@@ -10,6 +10,7 @@ travel on its report; the reports are written when the session ends.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Generator, Iterable
 from pathlib import Path
@@ -29,6 +30,7 @@ from liteproof.store import Store
 
 if TYPE_CHECKING:
     from liteproof.plugin.replay import Replay
+    from liteproof.plugin.signoff import SignOffRun
     from liteproof.report.results import Results
 
 Reporting = Generator[None, pytest.TestReport, pytest.TestReport]
@@ -46,6 +48,7 @@ class Gate:
         self.board = Board(config) if config.option.liteproof_order else None
         self.worker = hasattr(config, "workerinput") or self.board is not None
         self.remote: Replay | None = None
+        self.signoff: SignOffRun | None = None
         self.checks: list[Check] = []
         self.started = time.time()
         self.selected = 0
@@ -73,22 +76,46 @@ class Gate:
                     self.bench.runtime_of(target)
         except LiteproofError as error:
             raise pytest.UsageError(str(error)) from None
+        if session.config.option.signoff:
+            from liteproof.plugin.signoff import SignOffRun
+
+            self.signoff = SignOffRun(self)
+            session.config.pluginmanager.register(self.signoff, "liteproof-signoff")
 
     def _load_plan(self, config: pytest.Config) -> Plan:
+        from liteproof.manifest.release import release_targets
         from liteproof.manifest.resolve import load_plan
 
         option, here = config.option, config.invocation_params.dir
         models = [here / name for name in option.models] if option.models else [config.rootpath / "models"]
-        return load_plan(
+        names = tuple(option.model or ())
+        plan = load_plan(
             models,
-            model_names=tuple(option.model or ()),
+            model_names=names,
             variant_names=tuple(option.variant or ()),
-            target_names=tuple(option.target or ()) or ("host",),
+            target_names=tuple(option.target or ())
+            or (release_targets(models, names) if option.signoff else ("host",)),
             targets_file=here / option.targets if option.targets else None,
             root=config.rootpath,
             no_code=option.no_code,
             store=self.store,
         )
+        if option.changed_since is None:
+            return plan
+        from liteproof.manifest.changes import changed_models
+
+        changed = changed_models(plan, option.changed_since, self._judged_by())
+        return dataclasses.replace(plan, models=changed)
+
+    def _judged_by(self) -> list[Path]:
+        """Files and folders that every model is judged by: where one of them changed, all models did."""
+        from liteproof.plugin import suite_folders
+
+        option, root = self.config.option, self.config.rootpath
+        targets = self.config.invocation_params.dir / option.targets if option.targets else root / "targets.toml"
+        engine = Path(__file__).parents[1]
+        found = [*suite_folders(self.config), root / "conftest.py", targets, self.config.inipath, engine]
+        return [path for path in found if path is not None]
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -100,6 +127,8 @@ class Gate:
         if self.worker:
             return []
         models = ", ".join(f"{model.name} ({len(model.variants)} variants)" for model in self.plan.models)
+        if not self.plan.models:
+            models = f"no model's inputs changed since {self.config.option.changed_since}"
         targets = ", ".join(f"{target.name} {self._where(target)}" for target in self.plan.targets)
         return [f"liteproof: {models}", f"targets: {targets}", f"store: {self.store.root}"]
 
@@ -116,8 +145,14 @@ class Gate:
             return
         mark = metafunc.definition.get_closest_marker("measures")
         metrics = self._known(metafunc, mark.args if mark else ())
-        cases = [case for case in self.plan.cases() if not metrics or _any_applies(metrics, case)]
+        cases = [case for case in self._cases() if not metrics or _any_applies(metrics, case)]
         metafunc.parametrize("case", cases, ids=[case.id for case in cases], indirect=True)
+
+    def _cases(self) -> Iterable[Case]:
+        """A sign-off judges each model where its own manifest says, unless it was told where."""
+        if self.signoff is None or self.config.option.target:
+            return self.plan.cases()
+        return (case for case in self.plan.cases() if case.target.name in case.model.release)
 
     @staticmethod
     def _known(metafunc: pytest.Metafunc, metrics: Iterable[str]) -> tuple[str, ...]:
@@ -230,13 +265,20 @@ class Gate:
             return
         reached = self.remote is None or not self.remote.unreached
         self.results = compose(self, complete=ended and reached and self.ran == self.selected)
+        if self.signoff:
+            self.results = self.signoff.decide(self.results)
+            if exitstatus == pytest.ExitCode.OK and not _granted(self.results):
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
         try:
-            self.folder = write(self.results, self._report_folder())
+            self.folder = write(self.results, self.report_folder())
+            if self.signoff and _granted(self.results):
+                self.signoff.write(self.folder)
         except UsageError as error:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
             session.config.get_terminal_writer().line(f"\nERROR: {error}", red=True)
 
-    def _report_folder(self) -> Path:
+    def report_folder(self) -> Path:
+        """Where the run leaves its folder."""
         named = self.config.option.report_dir
         return self.config.invocation_params.dir / named if named else self.config.rootpath / "reports"
 
@@ -257,6 +299,8 @@ class Gate:
             terminalreporter.write_line("This run was cut off: what is missing above was not judged.", red=True)
         shown = f"; reports in {_near(self.folder)}" if self.folder else ""
         terminalreporter.write_line(f"{headline(self.results)}{shown}")
+        for line in terminal.decision(self.results):
+            terminalreporter.write_line(line)
 
 
 def _refuse_in_parallel(plan: Plan, config: pytest.Config) -> None:
@@ -267,6 +311,10 @@ def _refuse_in_parallel(plan: Plan, config: pytest.Config) -> None:
             expected="one process: targets run side by side already, each its tests one after the other",
             next="leave out -n",
         )
+
+
+def _granted(results: Results) -> bool:
+    return results.signoff is not None and results.signoff.granted
 
 
 def _any_applies(metrics: Iterable[str], case: Case) -> bool:

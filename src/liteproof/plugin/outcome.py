@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from liteproof import __version__
+from liteproof.manifest.keys import find_module
+from liteproof.manifest.place import Place
 from liteproof.measure.machine import describe_machine
 from liteproof.plan import Model, Plan, Target, Variant
 from liteproof.report.results import Results, Run, verdicts_of
-from liteproof.store import Store
+from liteproof.store import Store, file_sha256
 
 if TYPE_CHECKING:
     from liteproof.plugin.gate import Gate
@@ -58,6 +60,9 @@ def _model(model: Model, store: Store, root: Path) -> dict[str, Any]:
     return {
         "task": model.task,
         "labels": list(model.labels) if model.labels else None,
+        "threshold": model.threshold,
+        "prefer": model.prefer,
+        "release": list(model.release),
         "manifest": {"file": _relative(model.manifest.path, root), "sha256": model.manifest.sha256},
         "source": {
             "file": _relative(model.source.path, root),
@@ -69,8 +74,20 @@ def _model(model: Model, store: Store, root: Path) -> dict[str, Any]:
             "samples": model.samples,
             "sha256": model.evaluation.sha256,
         },
+        "calibration": _calibration(model, root),
         "variants": {variant.name: _variant(variant, store, root) for variant in model.variants},
     }
+
+
+def _calibration(model: Model, root: Path) -> dict[str, Any] | None:
+    """The calibration set: its file, or the module of the callable that yields it."""
+    given = model.calibration
+    if given is None:
+        return None
+    if given.file:
+        return {"file": _relative(given.file.path, root), "sha256": given.file.sha256}
+    module = find_module(given.callable or "", "calibration", root, Place.of(Path(model.manifest.path)))
+    return {"file": _relative(str(module), root), "callable": given.callable, "sha256": file_sha256(module)}
 
 
 def _variant(variant: Variant, store: Store, root: Path) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class SignOff:
         granted: Whether it is: nothing blocks it.
         blocked_by: What blocks it, a sentence each.
         release: Model → the targets that its manifest names for release.
-        inputs: What the run was judged by and with: suites, configuration and the engine (name, sha256), packages (uri).
+        inputs: What the run was judged by and with: suites, configuration and engine (name, sha256), packages (uri).
         no_vcs: Whether `--no-vcs` lifted the demand for a clean work tree.
         requested: Always true: a run that was not asked to be one has no such section.
     """

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TextIO
 
 from liteproof.checks import Check, Verdict
-from liteproof.report import comparison, table, wording
+from liteproof.report import comparison, recommendation, table, wording
 from liteproof.report.comparison import Comparison
 from liteproof.report.results import Results
 
@@ -44,6 +44,16 @@ def show(results: Results, stream: TextIO, *, width: int, color: bool) -> None:
             grid.add_row(*(Text(text) for text in row[:-1]), Text(row[-1], style=style))
         console.print(grid)
         _gates([c for c in table.missed(results) if (c.model, c.target) == (section.model, section.target)], console)
+
+
+def decision(results: Results) -> list[str]:
+    """The last lines: which variant to ship where, and what came of a sign-off."""
+    found = recommendation.lines(results)
+    if results.signoff is None:
+        return found
+    if results.signoff.granted:
+        return [*found, f"sign-off granted: release/{{{','.join(results.models)}}} beside the reports"]
+    return [*found, "sign-off refused:", *(f"  {sentence}" for sentence in results.signoff.blocked_by)]
 
 
 def show_comparison(compared: Comparison, stream: TextIO, *, width: int, color: bool) -> None:
