@@ -51,7 +51,8 @@ class TensorError:
 
     Attributes:
         pair: The tensor and its partner.
-        steps: (channels, elements of one channel); one channel where `axis` is None.
+        steps: (channels, elements of one channel), or (channels, 1) with each channel's worst for a tensor that is in
+            order; one channel where `axis` is None.
         axis: The dimension of the channels.
     """
 

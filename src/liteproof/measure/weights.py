@@ -173,9 +173,11 @@ def _has_own_scale(pair: WeightPair) -> bool:
 
 def _tensor_error(pair: WeightPair) -> TensorError:
     steps = errors_in_steps(pair)
-    if pair.axis is None:
-        return TensorError(pair, steps.reshape(1, -1), None)
-    by_channel = np.moveaxis(steps, pair.axis, 0).reshape(steps.shape[pair.axis], -1)
+    channels = 1 if pair.axis is None else steps.shape[pair.axis]
+    by_channel = (steps if pair.axis is None else np.moveaxis(steps, pair.axis, 0)).reshape(channels, -1)
+    if by_channel.max(initial=0.0) <= HALF_STEP:
+        # Of a tensor that is in order the worst of each channel is enough to keep.
+        by_channel = by_channel.max(axis=1, keepdims=True, initial=0.0)
     return TensorError(pair, by_channel, pair.axis)
 
 

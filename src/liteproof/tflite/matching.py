@@ -18,7 +18,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -39,6 +38,8 @@ _LOOKED_THROUGH = frozenset({"QUANTIZE", "DEQUANTIZE", "DENSIFY", "CAST"})
 class Parameter:
     """A constant that an operator reads: as a weight, as a bias, or as another operand of its arithmetic.
 
+    Nothing is kept: values are computed from the mapped file when asked for, so that large models stay on the disk.
+
     Attributes:
         model: The file.
         tensor: The tensor that the file stores, which may lie behind a DEQUANTIZE.
@@ -55,7 +56,7 @@ class Parameter:
     place: str
     position: int
 
-    @cached_property
+    @property
     def values(self) -> npt.NDArray[np.float32]:
         """The real values, of the tensor's shape; codes are dequantized.
 
@@ -76,7 +77,7 @@ class Parameter:
         except ValueError as error:
             raise self._undecoded(f"cannot be dequantized: {error}") from error
 
-    @cached_property
+    @property
     def codes(self) -> npt.NDArray[Any]:
         """What the file stores, of the tensor's shape: codes where it is quantized."""
         stored = self.model.constant(self.tensor)
@@ -84,7 +85,7 @@ class Parameter:
             raise self._undecoded("has a layout that is not decoded")
         return stored
 
-    @cached_property
+    @property
     def steps(self) -> npt.NDArray[np.float64]:
         """The real value of one code, in a shape that broadcasts over the tensor's.
 
