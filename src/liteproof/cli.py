@@ -2,6 +2,8 @@
 
 liteproof inspect models/digits/best_int8.tflite
 liteproof report reports/latest
+liteproof recommend reports/latest --model digits --target pi
+liteproof verify digits-int8.tflite --signoff statement.json
 liteproof compare reports/latest --targets host pi
 """
 
@@ -60,6 +62,33 @@ def _parser() -> argparse.ArgumentParser:
     accept.add_argument("--model", action="append", metavar="NAME", help="of this model only (repeatable)")
     accept.add_argument("--root", type=Path, default=Path(), help="the root folder of the run (default: this folder)")
     accept.set_defaults(run=_accept)
+
+    verify = commands.add_parser("verify", help="was this very file accepted by a sign-off, where and under what?")
+    verify.add_argument("file", type=Path, metavar="FILE", help="a .tflite")
+    verify.add_argument(
+        "--signoff", type=Path, required=True, metavar="STATEMENT", help="the statement.json of a release folder"
+    )
+    verify.set_defaults(run=_verify)
+
+    recommend = commands.add_parser("recommend", help="print the path of the variant to ship")
+    recommend.add_argument("folder", type=Path, metavar="RUN", help="a run's folder, such as reports/latest")
+    recommend.add_argument("--model", metavar="NAME", help="of this model (default: the only one)")
+    recommend.add_argument("--target", metavar="NAME", help="to this target (default: the only one)")
+    recommend.add_argument("--why", action="store_true", help="the reason instead of the path")
+    recommend.set_defaults(run=_recommend)
+
+    history = commands.add_parser("history", help="how a model's metrics moved over its sign-offs")
+    history.add_argument("model", metavar="MODEL")
+    history.add_argument(
+        "--under",
+        type=Path,
+        default=Path("reports"),
+        metavar="DIR",
+        help="where sign-offs are kept (default: reports/)",
+    )
+    history.add_argument("--metric", action="append", metavar="NAME", help="this metric only (repeatable)")
+    history.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw them too")
+    history.set_defaults(run=_history)
 
     explain = commands.add_parser("explain", help="which layer spoils a variant, why, and what would help")
     explain.add_argument("model", metavar="MODEL")
@@ -123,6 +152,49 @@ def _accept(options: argparse.Namespace) -> int:
         write(folder, found[name])
         print(f"{folder / FILE}: {', '.join(found[name].variants)}")
     return ACCEPTED if found else MISSED
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from liteproof.report.verification import accepted_by
+
+    print(accepted_by(options.file, options.signoff))
+    return ACCEPTED
+
+
+def _recommend(options: argparse.Namespace) -> int:
+    from liteproof.report import recommendation
+    from liteproof.report.results import read
+    from liteproof.store import Store
+
+    results = read(options.folder)
+    folder = options.folder if options.folder.is_dir() else options.folder.parent
+    chosen = recommendation.choose(results, options.model, options.target)
+    path = recommendation.file_of(results, folder, chosen, Store.default())
+    print(chosen.line if options.why else path)
+    return ACCEPTED
+
+
+def _history(options: argparse.Namespace) -> int:
+    from liteproof.report import history, terminal
+    from liteproof.store import write_atomically
+
+    kept = history.sign_offs(options.under, options.model)
+    if not kept:
+        raise UsageError(
+            f"no sign-off of {options.model!r} is kept there",
+            expected="runs with --signoff that were granted, or their release folders",
+            where=str(options.under),
+            next="liteproof history MODEL --under DIR",
+        )
+    wanted = options.metric or []
+    found = [one for one in history.series(kept, options.model) if not wanted or one.metric in wanted]
+    title = f"{options.model}: {len(kept)} sign-offs, {kept[0].run.started[:10]} to {kept[-1].run.started[:10]}"
+    width = shutil.get_terminal_size((120, 24)).columns
+    terminal.show_rows(title, history.HEADINGS, list(history.rows(found)), sys.stdout, width=width)
+    if options.plot and found:
+        write_atomically(options.plot, history.plot(found, options.model))
+        print(options.plot)
+    return ACCEPTED
 
 
 def _explain(options: argparse.Namespace) -> int:

@@ -156,6 +156,14 @@ class Store:
         self.forget_failure(key)
         return Entry(key, path, sha256, len(data), record.meta)
 
+    def content(self, sha256: str, *, suffix: str) -> Path | None:
+        """The file of this content, whatever it was kept as; None if there is none, or if it is damaged."""
+        path = self.root / "blobs" / f"{sha256}{suffix}"
+        try:
+            return path if file_sha256(path) == sha256 else None
+        except OSError:
+            return None
+
     def failure(self, key: str) -> str | None:
         """Why the last attempt to make this artefact failed; None if it did not."""
         try:

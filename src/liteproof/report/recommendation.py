@@ -14,11 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from liteproof.checks import Verdict
+from liteproof.errors import ModelError, UsageError
 from liteproof.report import wording
 from liteproof.report.results import Results
+from liteproof.report.statement import subject_name
+from liteproof.store import Store, file_sha256
 
 PREFERENCES = ("smallest", "fastest", "most-accurate")
 # From what gains most to what is safest.
@@ -82,6 +86,51 @@ def recommendations(results: Results) -> list[Recommendation]:
 def lines(results: Results) -> list[str]:
     """The recommendations as every report shows them, a line each."""
     return [found.line for found in recommendations(results)]
+
+
+def choose(results: Results, model: str | None, target: str | None) -> Recommendation:
+    """The one recommendation that is asked for; the model or the target may be left out where there is only one.
+
+    Raises:
+        UsageError: if that leaves none or several, or if the run was cut off.
+    """
+    found = recommendations(results)
+    chosen = [r for r in found if model in (None, r.model) and target in (None, r.target)]
+    if len(chosen) == 1:
+        return chosen[0]
+    known = ", ".join(f"--model={r.model} --target={r.target}" for r in found)
+    if not results.run.complete:
+        raise UsageError("the run was cut off, so it recommends nothing", where=results.run.id, next="run again")
+    raise UsageError(
+        "several recommendations fit" if chosen else "no recommendation fits",
+        expected=f"one of {known}" if known else "a run that judged something",
+        where=" ".join(f"--{name}={value}" for name, value in (("model", model), ("target", target)) if value),
+        next="name the model and the target",
+    )
+
+
+def file_of(results: Results, run: Path, chosen: Recommendation, store: Store) -> Path:
+    """Where the recommended file is: in the run's release folder, or else in the store.
+
+    Raises:
+        ModelError: if no variant was accepted.
+        UsageError: if it is in neither.
+    """
+    if chosen.variant is None:
+        raise ModelError(chosen.line, next="see the missed gates in the run's reports")
+    sha256 = results.models[chosen.model]["variants"][chosen.variant]["sha256"]
+    released = run / "release" / chosen.model / subject_name(chosen.model, chosen.variant)
+    if released.is_file() and file_sha256(released) == sha256:
+        return released
+    kept = store.content(sha256, suffix=".tflite")
+    if kept is None:
+        raise UsageError(
+            f"{chosen.variant} of {chosen.model} is no longer in the store",
+            expected=f"the file of sha256 {sha256}",
+            where=str(store.root),
+            next="run again",
+        )
+    return kept
 
 
 def _recommend(

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from liteproof.checks import Check, Verdict
@@ -75,6 +76,20 @@ def show_comparison(compared: Comparison, stream: TextIO, *, width: int, color: 
     for finding in comparison.findings(compared):
         console.print(Text(finding), soft_wrap=True)
     console.print(Text(comparison.summary(compared)))
+
+
+def show_rows(
+    title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO, *, width: int
+) -> None:
+    """Print a plain table."""
+    from rich.text import Text
+
+    grid = _grid(title)
+    for heading in headings:
+        grid.add_column(heading, overflow="fold")
+    for row in rows:
+        grid.add_row(*map(Text, row))
+    _console(stream, width=width, color=False).print(grid)
 
 
 def _console(stream: TextIO, *, width: int, color: bool) -> Console:

@@ -78,7 +78,7 @@ class Acceptance:
         when: That run's start, UTC.
         git: The commit that it judged, if it was one.
         targets: Target → its machine and the gates that were passed there.
-        unchecked: What could not be checked here, a sentence each.
+        notes: What else to know: what could not be checked here, a sentence each.
     """
 
     file: Path
@@ -88,7 +88,7 @@ class Acceptance:
     when: str
     git: str | None
     targets: Mapping[str, Mapping[str, Any]]
-    unchecked: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())
 
     def __str__(self) -> str:
         lines = [f"accepted: {self.file.name} is {self.variant} of {self.model}, by run {self.run} on {self.when[:10]}"]
@@ -98,7 +98,7 @@ class Acceptance:
             machine = facts.get("machine", {})
             lines.append(f"  target:   {target} ({machine.get('runtime', '?')}, {machine.get('machine', '?')})")
             lines += [f"    {_gate(metric, gate)}" for metric, gate in facts.get("gates", {}).items()]
-        lines += [f"  note:     {sentence}" for sentence in self.unchecked]
+        lines += [f"  note:     {sentence}" for sentence in self.notes]
         return "\n".join(lines)
 
 
@@ -117,12 +117,15 @@ def accepted_by(file: Path, statement: Path) -> Acceptance:
     document, found = _parse(content, statement)
     _require_passed(found, statement)
     sha256 = _digest_of(file)
-    subject = next((s for s in found.subject if s.digest.get("sha256") == sha256), None)
-    if subject is None:
+    subjects = [s for s in found.subject if s.digest.get("sha256") == sha256]
+    if not subjects:
         raise _not_accepted(file, sha256, found, statement)
+    subject = next((s for s in subjects if Path(s.name).name == file.name), subjects[0])
     if not subject.annotations.targets:
         raise _edited(statement, f"{subject.name} was accepted on no target")
-    unchecked = [*_check_sums(statement), *_check_results(document, found, statement)]
+    notes = [f"the same bytes were accepted as {s.annotations.variant} too" for s in subjects if s is not subject]
+    _check_sums(statement)
+    notes += _check_results(document, found, statement)
     run = _results_entry(found, statement).annotations
     return Acceptance(
         file,
@@ -132,7 +135,7 @@ def accepted_by(file: Path, statement: Path) -> Acceptance:
         str(run.get("started", "?")),
         run.get("git"),
         subject.annotations.targets,
-        tuple(unchecked),
+        tuple(notes),
     )
 
 
@@ -208,13 +211,13 @@ def _edited(path: Path, how: str) -> Refused:
     )
 
 
-def _check_sums(path: Path) -> list[str]:
+def _check_sums(path: Path) -> None:
     """Hold the files beside the statement against `SHA256SUMS`, where there is one."""
     sums = path.parent / SUMS
     try:
         lines = sums.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
-        return []
+        return
     except (OSError, UnicodeDecodeError) as error:
         raise Refused(f"cannot read {SUMS}: {error}", where=str(sums)) from error
     for line in lines:
@@ -222,7 +225,6 @@ def _check_sums(path: Path) -> list[str]:
         beside = path if name == statements.FILE else path.parent / name
         if beside.is_file() and file_sha256(beside) != sha256:
             raise Refused(f"{name} was edited after the sign-off", expected=f"sha256 {sha256}", where=str(beside))
-    return []
 
 
 def _results_entry(found: _Statement, path: Path) -> _Configuration:
