@@ -181,8 +181,9 @@ def _reference(task: Task, work: Workplace) -> Mapping[str, Any]:
 
     predict = _predict_tflite if task.model.source_kind == "tflite" else _predict_source
     outputs, meta = predict(task.model, work)
+    named: dict[str, Any] = dict(outputs)
     with work.path(task.key).open("wb") as file:
-        np.savez(file, **outputs)
+        np.savez(file, **named)
     first = next(iter(outputs.values()))
     told = None if task.model.task == "regression" else meaning(first, meta["activation"])
     return {**meta, "outputs": told, "output_names": list(outputs), "samples": len(first)}

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from liteproof.errors import Unmeasured
 from liteproof.measure.agreement import Floats, decisions, share
 from liteproof.statistics import mcnemar_exact, paired_drop, paired_drop_upper, paired_samples_to_settle
 
-Labels = npt.NDArray[np.integer]
+Labels = npt.NDArray[np.integer[Any]]
 
 
 def _several_classes(labels: Labels, metric: str) -> None:

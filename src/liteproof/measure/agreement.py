@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ from liteproof.checks import Measurement
 from liteproof.errors import Unmeasured
 from liteproof.statistics import wilson, wilson_lower, wilson_samples_to_settle
 
-Floats = npt.NDArray[np.floating]
+Floats = npt.NDArray[np.floating[Any]]
 Classes = npt.NDArray[np.int64]
 
 UNDECIDED = -1

@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -73,6 +74,7 @@ def answers(
             return tuple(arrays[name] for name in arrays.files)
     found = tuple(infer())
     content = io.BytesIO()
-    np.savez(content, **{f"output_{i}": array for i, array in enumerate(found)})
+    named: dict[str, Any] = {f"output_{i}": array for i, array in enumerate(found)}
+    np.savez(content, **named)
     store.put(key, content.getvalue(), suffix=".npz")
     return found

@@ -25,7 +25,7 @@ from liteproof.measure.latency import ready, rerun, rounds_for, settings, time_r
 from liteproof.measure.machine_state import DOT_PRODUCT, State, instructions
 from liteproof.measure.probe import probe
 from liteproof.measure.runtime import Session
-from liteproof.measure.subject import Bench, Sample, Subject
+from liteproof.measure.subject import Sample, Subject
 from liteproof.recipes import Recipe
 from liteproof.statistics import median_ratio, samples_to_settle
 
@@ -120,7 +120,7 @@ def plain_time(subject: Subject) -> float | None:
 
     None if it does not load there.
     """
-    runtime, threads = Bench.runtime_of(subject.target), subject.target.threads
+    runtime, threads = subject.runtime_name, subject.target.threads
     if not probe(subject.file.path, runtime=runtime, threads=threads, kernels="builtin").loads:
         return None
     session = subject.open(kernels="builtin")
