@@ -14,13 +14,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from liteproof.errors import ModelError, Unmeasured
 from liteproof.measure import remembered, size
+from liteproof.measure.activations import CLIPPING_LIMIT, ActivationRange, Seen, activation_ranges, observe
 from liteproof.measure.agreement import decisions
 from liteproof.measure.batches import grouped
 from liteproof.measure.cold_start import ColdStarts, cold_starts
@@ -49,6 +50,8 @@ RERUN, BATCH = 128, 8
 # As many as are run by another path of kernels, which may take ten times longer. 500 clear cases without a flip bound
 # the share of flips at 0.6%.
 PATH = 600
+# As many as the ranges of activations are looked at on: all of a calibration set of the usual size.
+OBSERVED = 200
 
 
 class Recent(Generic[T]):
@@ -75,6 +78,7 @@ class Bench:
         self.store = store
         self._evaluations: Recent[Evaluation] = Recent(2)
         self._calibrations: Recent[Evaluation] = Recent(2)
+        self._seen: Recent[Seen] = Recent(4)
         self._references: Recent[dict[str, Array]] = Recent(2)
         self._subjects: Recent[Subject] = Recent(16)
         self._machines: dict[str, Mapping[str, object]] = {}
@@ -100,6 +104,10 @@ class Bench:
             raise Unmeasured(f"{model.name} has no calibration file", where=model.manifest.path)
         path = Path(calibration.file.path)
         return self._calibrations.get(model.name, lambda: read_evaluation(path))
+
+    def seen(self, name: str, observe: Callable[[], Seen]) -> Seen:
+        """What the float32 variant's activations take on a set of samples."""
+        return self._seen.get(name, observe)
 
     def reference(self, model: Model) -> dict[str, Array]:
         """The source's predictions on the evaluation set, by output name.
@@ -176,7 +184,14 @@ class Subject:
         limit = self.case.limit(metric)
         if limit is None and metric == "size_ratio":
             return size.default_size_ratio(self.float32_facts, self.variant.promise)
+        if limit is None and metric == "activation_clipping_lsb" and self.variant.file is None:
+            return CLIPPING_LIMIT  # what a file was calibrated on that was handed over is not known
         return limit
+
+    @property
+    def runtime_name(self) -> str:
+        """The runtime that judges on this target."""
+        return self._bench.runtime_of(self.target)
 
     @property
     def ran_on(self) -> Mapping[str, object]:
@@ -229,7 +244,7 @@ class Subject:
     @property
     def runtime(self) -> tuple[str, str]:
         """Name and release of the runtime that judges on this target."""
-        name = self._bench.runtime_of(self.target)
+        name = self.runtime_name
         return name, installed_runtimes().get(name, "")
 
     @property
@@ -299,7 +314,7 @@ class Subject:
 
     def open_file(self, path: Path, kernels: Kernels = "default") -> Session:
         """A session for a file that is known to load."""
-        runtime = self._bench.runtime_of(self.target)
+        runtime = self.runtime_name
         try:
             return open_session(path, runtime=runtime, threads=self.target.threads, kernels=kernels)
         except ModelError as error:
@@ -310,7 +325,7 @@ class Subject:
     @cached_property
     def outputs(self) -> Array:
         """The variant's first output on the evaluation set, dequantized to float32, shape (n, …)."""
-        runtime = self._bench.runtime_of(self.target)
+        runtime = self.runtime_name
         return remembered.answers(
             self._bench.store,
             self.file.sha256,
@@ -330,6 +345,17 @@ class Subject:
     def output_codes(self) -> Codes | None:
         """What the codes of the first output stand for, also where they leave the graph as floats."""
         return codes_of(self.flatbuffer, self.open().outputs[0].index)
+
+    def activation_ranges(self, on: Literal["calibration", "evaluation"]) -> tuple[ActivationRange, ...]:
+        """What each quantized activation can hold, and what the float32 variant's takes on one of the sets."""
+        samples = self.calibration if on == "calibration" else self.evaluation
+        seen = self._bench.seen(f"{self.model.name} {on}", lambda: self._observe(samples))
+        return activation_ranges(self.float32_flatbuffer, self.flatbuffer, seen)
+
+    def _observe(self, samples: Evaluation) -> Seen:
+        path, runtime = self.float32.path, self.runtime_name
+        session = open_session(path, runtime=runtime, kernels="builtin", preserve_all_tensors=True)
+        return observe(session, self.float32_flatbuffer, samples.at(samples.evenly(OBSERVED)).x)
 
     def rerun(self) -> tuple[Array, Array]:
         """Outputs of evaluation samples, and what a second session says that is fed them in the opposite order."""
@@ -352,7 +378,7 @@ class Subject:
             self._bench.store,
             self.file.sha256,
             f"{PATH} of {self.model.evaluation.sha256}",
-            remembered.identity(self._bench.runtime_of(self.target), self.target.threads, "builtin"),
+            remembered.identity(self.runtime_name, self.target.threads, "builtin"),
             lambda: self.open("builtin").predict(self.evaluation.at(chosen).x),
         )[0]
         return self.reference[chosen], self.outputs[chosen], builtin
@@ -365,6 +391,16 @@ class Subject:
             return calibration.labels, "by its labels"
         outputs = self.open_float32().predict(calibration.x)[0]
         return decisions(outputs, self.threshold), "as the float32 variant decides, for want of labels"
+
+    def right_on_both_sets(self, calibrated: npt.NDArray[Any]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Whether the source is right on each evaluation sample, and the float32 variant on each calibration sample.
+
+        Args:
+            calibrated: Labels of the calibration set, shape (m,).
+        """
+        outputs = self.open_float32().predict(self.calibration.x)[0]
+        judged = decisions(self.reference, self.threshold) == self.labels.ravel()
+        return judged, decisions(outputs, self.threshold) == calibrated.ravel()
 
     @property
     def evaluation_classes(self) -> npt.NDArray[Any]:
@@ -380,7 +416,7 @@ class Subject:
                 low, high = type_range(spec.dtype)
                 codes = np.arange(low, high + 1).astype(spec.dtype)
                 file = dequantize_model(spec.dtype.upper(), len(codes), scale=spec.scale, zero_point=spec.zero_point)
-                runtime = open_session(file, runtime=self._bench.runtime_of(self.target))
+                runtime = open_session(file, runtime=self.runtime_name)
                 found.append((spec, codes, runtime.invoke([codes])[0]))
         return found
 
@@ -405,7 +441,7 @@ class Subject:
         return cold_starts(
             self.file.path,
             self.samples(session, most=1)[0],
-            runtime=self._bench.runtime_of(self.target),
+            runtime=self.runtime_name,
             threads=self.target.threads,
             delegate=self.target.delegate,
         )
