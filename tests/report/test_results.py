@@ -54,7 +54,7 @@ def test_read_refuses_what_is_no_results_file(tmp_path, text):
 
 def test_read_refuses_another_schema(tmp_path):
     (tmp_path / "results.json").write_bytes(encode(replace(results(), schema="liteproof.results/9")))
-    with pytest.raises(UsageError, match="liteproof.results/9"):
+    with pytest.raises(UsageError, match=r"liteproof\.results/9"):
         read(tmp_path)
 
 

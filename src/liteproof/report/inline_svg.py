@@ -21,6 +21,7 @@ from xml.etree import ElementTree as ET
 from matplotlib import rc_context
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 # Colours that stand for the page's own: the page sets them for light and dark.
 INK, MUTED, LINE, SURFACE, BUDGET, ACCENT = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
@@ -40,8 +41,8 @@ VARIABLES = {
     **{color: f"--series-{number}" for number, color in enumerate(SERIES, 1)},
 }
 
-# Text stays text, dollar signs stay dollar signs, and the same figure gives the same bytes.
-STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "liteproof", "text.parse_math": False, "axes.unicode_minus": True}
+# Text stays text, and the same figure gives the same bytes.
+STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "liteproof"}
 
 _COLOR = re.compile("|".join(VARIABLES))
 _NUMBER = re.compile(r"-?\d+\.\d{2,}")
@@ -69,6 +70,8 @@ def inline(figure: Figure, name: str, *, title: str, description: str) -> str:
 
 
 def _parse(figure: Figure) -> ET.Element:
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # a dollar sign in a name is a dollar sign
     stream = io.StringIO()
     with rc_context(STYLE):
         FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None})  # type: ignore[no-untyped-call]

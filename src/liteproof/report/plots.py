@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -319,12 +320,17 @@ def _time_axis(axes: Axes, values: Sequence[float]) -> None:
         axes.set_xscale("log")
         axes.set_xlim(low / 1.25, high * 1.25)
         axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 3.0) if high / low < 300 else (1.0,)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        _plain_numbers(axes.xaxis)
         axes.tick_params(axis="x", which="minor", length=0)
     else:
         axes.set_xlim(0, high * 1.06 or 1.0)
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
+
+
+def _plain_numbers(axis: Axis) -> None:
+    """0.01 rather than a power of ten."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 # -- drift by layer ---------------------------------------------------------------------------------------------------
@@ -354,6 +360,7 @@ def drift(checks: Sequence[Check], name: str, model: str) -> Iterator[Plot]:
             )
         if values and min(values) > 0 and max(values) / min(values) > 100:
             axes.set_yscale("log")
+            _plain_numbers(axes.yaxis)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_xlabel("layer, in the order of the graph")
         axes.set_ylabel(metric)
