@@ -370,7 +370,7 @@ class _Watch:
         if event.name == "begin":
             work.tell(Began(name, {**event["machine"], **preflight.summary(self.facts)}))
             for test in event["missing"]:
-                self.complaint = f"{test} was not collected there"
+                self.complaint = self.complaint or f"{test} was not collected there"
         elif event.name == "start":
             self.on = event["test"]
             work.tell(Started(name, event["test"]))
