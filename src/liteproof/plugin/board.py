@@ -18,6 +18,7 @@ from liteproof import plan as plans
 from liteproof.measure.machine import describe_machine
 from liteproof.measure.runtime import default_runtime
 from liteproof.plan import Plan
+from liteproof.plugin.recording import EMULATED
 
 
 class Board:
@@ -29,6 +30,7 @@ class Board:
         self.plan: Plan = plans.decode(json.dumps(order["plan"]))
         self.tests: Sequence[str] = order["tests"]
         self.channel: int = config.option.liteproof_channel
+        config.stash[EMULATED] = order.get("emulated", "")
 
     def send(self, event: str, **facts: Any) -> None:
         """Send one event; a channel that nobody reads ends the run."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from liteproof.plan import Case, unmet
 from liteproof.report import wording
 
 PROPERTY = "liteproof.check"
+# Why this machine's processor is an emulation; "" or absent where nothing says so.
+EMULATED = pytest.StashKey[str]()
 
 
 class GateMissed(Exception):
@@ -44,6 +47,10 @@ class Recorder:
             limit: The budget.
             ran_on: The machine, where values are held against an accepted baseline.
         """
+        if METRICS[measurement.metric].timed:
+            measurement = self._time_that_means_something(measurement)
+            if self.case.target.rehearsal:
+                limit = ran_on = None
         baseline = baseline_of(self.case, measurement.metric, ran_on) if ran_on is not None else None
         ruling = rule(measurement, limit, baseline=baseline, waiver=waiver_of(self.case, measurement.metric))
         judgement = ruling.judgement
@@ -59,7 +66,7 @@ class Recorder:
                 margin=judgement.margin,
                 samples=measurement.samples,
                 interval=measurement.interval,
-                verdict=judgement.verdict,
+                verdict=None if self._is_rehearsed(measurement.metric) else judgement.verdict,
                 test=test_id(self.item),
                 detail=ruling.detail,
                 samples_to_settle=judgement.samples_to_settle,
@@ -68,6 +75,18 @@ class Recorder:
                 evidence=measurement.evidence,
             )
         )
+
+    def _is_rehearsed(self, metric: str) -> bool:
+        """A rehearsal records times, and gates none."""
+        return self.case.target.rehearsal and METRICS[metric].timed
+
+    def _time_that_means_something(self, measurement: Measurement) -> Measurement:
+        """On an emulated processor a time is none, unless the target is a rehearsal that only records it."""
+        why = self.item.config.stash.get(EMULATED, "")
+        if not why or self.case.target.rehearsal:
+            return measurement
+        detail = f"times mean nothing on an emulated processor: {why}"
+        return replace(measurement, value=None, detail=detail, next="rehearsal = true in targets.toml records them")
 
     def record_unmeasured(self, reason: str) -> None:
         """Record every metric of this test that has no check yet as UNMEASURED."""

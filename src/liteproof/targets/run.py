@@ -313,7 +313,11 @@ class _Work:
             "run",
             code=self.job.bundle.code,
             arguments=[*ARGUMENTS, *self.job.arguments],
-            order={"plan": json.loads(encode(self.job.bundle.plan)), "tests": list(self.remaining)},
+            order={
+                "plan": json.loads(encode(self.job.bundle.plan)),
+                "tests": list(self.remaining),
+                "emulated": facts.get("emulated", ""),
+            },
             silence_s=self.patience.silence_s,
             deadline_s=self.patience.deadline_s,
         )
