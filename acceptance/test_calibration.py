@@ -5,7 +5,7 @@ docs/suites/calibration.md says where each rule comes from and what to do when i
 
 import pytest
 
-from liteproof.measure import calibration
+from liteproof.measure import activations, calibration
 
 
 @pytest.mark.measures("calibration_samples", "calibration_duplicates")
@@ -28,8 +28,21 @@ def test_every_class(case, check):
     check(calibration.calibration_classes_missing(classes, case.evaluation_classes, known, case.model.labels))
 
 
+@pytest.mark.measures("calibration_accuracy_drop")
+def test_samples_are_what_the_network_reads(case, check):
+    """Where it has labels, the network is right on it nearly as often as on the evaluation set."""
+    if (labels := case.calibration.labels) is not None:
+        check(calibration.calibration_accuracy_drop(*case.right_on_both_sets(labels)))
+
+
 @pytest.mark.measures("calibration_range_overlap", "calibration_stretch")
 def test_same_range(case, check):
     """Its values lie where the evaluation set's lie: normalised once, and the same way."""
     check(calibration.calibration_range_overlap(case.calibration, case.evaluation))
     check(calibration.calibration_stretch(case.calibration, case.evaluation))
+
+
+@pytest.mark.measures("activation_clipping_lsb")
+def test_decides_the_ranges(case, check):
+    """Every activation's range holds what the float32 variant's activation takes on this very set, to half a step."""
+    check(activations.activation_clipping_lsb(case.activation_ranges("calibration")))

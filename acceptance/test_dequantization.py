@@ -5,7 +5,7 @@ docs/suites/dequantization.md says where each rule comes from and what to do whe
 
 import pytest
 
-from liteproof.measure import dequantization, weights
+from liteproof.measure import activations, dequantization, weights
 
 
 @pytest.mark.measures("roundtrip_error_lsb")
@@ -18,6 +18,14 @@ def test_inputs_round_trip(case, check):
 def test_inputs_fit_their_range(case, check):
     """Few inputs lie beyond the range that the calibration set gave the input tensor."""
     check(dequantization.saturation(case.ends))
+
+
+@pytest.mark.measures("activation_overflow", "activation_range_use")
+def test_activations_fit_their_range(case, check):
+    """Every activation's range holds what the float32 variant's activation takes, and is not much wider."""
+    ranges = case.activation_ranges("evaluation")
+    check(activations.activation_overflow(ranges))
+    check(activations.activation_range_use(ranges))
 
 
 @pytest.mark.measures("io_mismatch")

@@ -32,6 +32,12 @@ def test_has_the_sources_parameters(case, check):
     check(identity.parameter_mismatch(case.matching))
 
 
+@pytest.mark.measures("operator_mismatches")
+def test_has_the_sources_operators(case, check):
+    """Strides, paddings, fused activations and other options are the float32 variant's."""
+    check(identity.operator_mismatches(case.float32_flatbuffer, case.flatbuffer))
+
+
 @pytest.mark.measures("weight_correlation")
 def test_is_of_the_same_training(case, check):
     """The weights are the source's: another training run agrees on the classes, and has other weights."""

@@ -321,6 +321,15 @@ def _calibration_set(model: Model, variant: Variant) -> str | None:
     return None
 
 
+def _calibration_file(model: Model, variant: Variant) -> str | None:
+    """A file that was handed over may have been calibrated on the set, too; only its owner knows."""
+    if not variant.promise.calibrated:
+        return f"needs a recipe that is calibrated; {variant.recipe} is not"
+    if model.calibration is None or model.calibration.file is None:
+        return "needs the calibration set as a file; a callable's samples are not kept"
+    return None
+
+
 _NEEDS = {
     "labels": _labels,
     "more_than_five_classes": _more_than_five_classes,
@@ -331,4 +340,5 @@ _NEEDS = {
     "vouches_for_float32": _vouches_for_float32,
     "probabilities": _probabilities,
     "calibration_set": _calibration_set,
+    "calibration_file": _calibration_file,
 }

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tflite as schema
 
 from liteproof.checks import METRICS, Verdict, judge
 from liteproof.errors import Unmeasured
@@ -10,7 +11,7 @@ from liteproof.recipes import RECIPES
 from liteproof.tflite.facts import facts
 from liteproof.tflite.matching import match_weights
 from liteproof.tflite.reader import read_model
-from tests.tflite.build import OperatorSpec, TensorSpec, build
+from tests.tflite.build import OperatorSpec, TensorSpec, build, bytes_of, conv_options
 from tests.tflite.networks import network, network_bytes, trained
 
 FLOAT32 = network()
@@ -267,3 +268,41 @@ def test_version_that_cannot_be_told_is_said_and_not_counted():
     found = identity.unknown_op_versions(model, "ai_edge_litert", "99.0")
     assert found.value == 0
     assert found.detail == "not known of ai_edge_litert 99.0: CONV_2D version 99"
+
+
+# -- the network's operators ------------------------------------------------------------------------------------------
+
+
+def convolution(options=conv_options, name="CONV_2D"):
+    tensors = [
+        TensorSpec("x", (1, 4, 4, 1)),
+        TensorSpec("w", (1, 1, 1, 1), data=bytes_of(1.0)),
+        TensorSpec("y", (1, 2, 2, 1)),
+    ]
+    return read_model(build(tensors, [OperatorSpec(name, (0, 1, -1), (2,), options=options)]))
+
+
+def no_relu(builder):
+    kind, _ = conv_options(builder)
+    schema.Conv2DOptionsStart(builder)
+    schema.Conv2DOptionsAddPadding(builder, schema.Padding.VALID)
+    schema.Conv2DOptionsAddStrideW(builder, 2)
+    schema.Conv2DOptionsAddStrideH(builder, 2)
+    return kind, schema.Conv2DOptionsEnd(builder)
+
+
+def test_operators_with_the_same_options_are_the_same():
+    assert identity.operator_mismatches(convolution(), convolution()).value == 0
+
+
+def test_activation_that_was_dropped_is_named_with_its_operator():
+    measurement = identity.operator_mismatches(convolution(), convolution(no_relu))
+    assert verdict(measurement) is Verdict.FAIL
+    assert measurement.detail == "CONV_2D #0 has fused_activation_function NONE, the float32 variant RELU6"
+
+
+def test_activation_in_an_operator_of_its_own_is_as_good_as_a_fused_one():
+    tensors = [TensorSpec("x", (1, 4, 4, 1)), TensorSpec("w", (1, 1, 1, 1), data=bytes_of(1.0))]
+    tensors += [TensorSpec("z", (1, 2, 2, 1)), TensorSpec("y", (1, 2, 2, 1))]
+    apart = [OperatorSpec("CONV_2D", (0, 1, -1), (2,), options=no_relu), OperatorSpec("RELU6", (2,), (3,))]
+    assert identity.operator_mismatches(convolution(), read_model(build(tensors, apart))).value == 0

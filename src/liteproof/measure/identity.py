@@ -20,6 +20,7 @@ from liteproof.errors import Unmeasured
 from liteproof.recipes import Recipe
 from liteproof.tflite.arithmetic import type_range
 from liteproof.tflite.facts import End, Facts, ParameterTensor, is_real_valued, smallest_bytes
+from liteproof.tflite.layers import LayerPair, align_layers
 from liteproof.tflite.matching import Matching, Parameter
 from liteproof.tflite.op_versions import FOUR_BIT_CONVOLUTION, known_versions, lacking, needed
 from liteproof.tflite.reader import Model, OperatorCode
@@ -31,6 +32,9 @@ _NAMED = 3
 _CONVERTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 _CONVERTED_AT_FOUR_BITS = frozenset({"CONV_2D", "FULLY_CONNECTED"})
 _SMALLEST_DYNAMIC_RANGE = 1024
+
+# Options that say how an operator is quantized, not what it computes.
+_OF_QUANTIZATION = frozenset({"asymmetric_quantize_inputs", "weights_format"})
 
 
 def recipe_mismatches(model: Model, found: Facts, float32: Facts, promise: Recipe) -> Measurement:
@@ -188,6 +192,29 @@ def _other_network(matching: Matching, lost: Sequence[Parameter], added: Sequenc
 
 def _holds_anything(parameter: Parameter) -> bool:
     return bool(np.any(parameter.codes if parameter.tensor.quantization.kind == "none" else parameter.values))
+
+
+def operator_mismatches(float32: Model, variant: Model) -> Measurement:
+    """How many operators have other options than the float32 variant's: stride, padding, fused activation, beta.
+
+    Operators are paired as `liteproof.tflite.layers` lines layers up; those without a partner are left to other checks.
+    An activation that the variant computes in an operator of its own is as good as a fused one.
+    """
+    wrong = [
+        f"{pair.variant.place} has {name} {found}, the float32 variant {expected}"
+        for pair in align_layers(float32, variant)
+        for name, expected, found in _differing(pair)
+    ]
+    causes = ("the file was edited, or converted from another version of the network",) if wrong else ()
+    return _count("operator_mismatches", wrong, variant.where, causes)
+
+
+def _differing(pair: LayerPair) -> Iterator[tuple[str, object, object]]:
+    theirs, ours = pair.float32.operator.options, pair.variant.operator.options
+    apart = pair.variant.output not in pair.variant.operator.outputs
+    for name in sorted(theirs.keys() & ours.keys() - _OF_QUANTIZATION):
+        if theirs[name] != ours[name] and not (apart and name == "fused_activation_function"):
+            yield name, theirs[name], ours[name]
 
 
 def float32_error(reference: npt.NDArray[Any], outputs: npt.NDArray[Any]) -> Measurement:
