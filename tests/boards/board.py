@@ -9,21 +9,26 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
+import time
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import platformdirs
+from filelock import FileLock
 
 from liteproof.plan import Target
+from liteproof.store import digest_of
 
 ROOT = Path(__file__).parents[2]
 # What the boards of the tests have: the runtime of most boards out there, with the last numpy that it works with.
 RUNTIME = ("tflite-runtime==2.14.0", "numpy==1.26.4")
+_KEPT_S = 30 * 86400.0
 
 
 class Unavailable(Exception):
@@ -112,7 +117,8 @@ def make_keys(folder: Path) -> None:
     """A host key and a client key, once."""
     for name in ("host_key", "client_key"):
         if not (folder / name).exists():
-            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"liteproof {name}", "-f", folder / name]
+            path = str(folder / name)
+            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"liteproof {name}", "-f", path]
             subprocess.run(command, check=True)
 
 
@@ -125,6 +131,22 @@ def requirements() -> list[str]:
 def cache() -> Path:
     """Where boards are kept between runs."""
     return platformdirs.user_cache_path("liteproof") / "boards"
+
+
+def built(kind: str, recipe: Mapping[str, object], build: Callable[[Path], None]) -> Path:
+    """The folder in the cache that `build` fills from this recipe, once. What nobody used for a month is dropped."""
+    folder = cache() / f"{kind}-{digest_of(recipe)[:16]}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    complete = folder / "complete"
+    with FileLock(f"{folder}.lock"):
+        if not complete.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            build(folder)
+        complete.touch()
+    for other in cache().glob(f"{kind}-*/complete"):
+        if time.time() - other.stat().st_mtime > _KEPT_S:
+            shutil.rmtree(other.parent)
+    return folder
 
 
 def free_port() -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.boards.board import Board, Unavailable
+from tests.boards.emulated_pi import EmulatedPi
 from tests.boards.sshd import Sshd
 
 
@@ -26,3 +27,21 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 def loopback_board(sshd: Sshd) -> Board:
     """How the second sshd is reached."""
     return sshd.board
+
+
+@pytest.fixture(scope="session")
+def emulated_pi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedPi]:
+    """An emulated Raspberry Pi, running, with its controls. A test that breaks it makes it whole again."""
+    try:
+        board = EmulatedPi(tmp_path_factory.mktemp("emulated-pi"))
+        board.start()
+    except Unavailable as reason:
+        pytest.skip(f"no emulated Pi on this machine: {reason}")
+    yield board
+    board.power_cut()
+
+
+@pytest.fixture(scope="session")
+def emulated_pi_board(emulated_pi: EmulatedPi) -> Board:
+    """How the emulated Raspberry Pi is reached."""
+    return emulated_pi.board

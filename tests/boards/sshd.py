@@ -11,7 +11,6 @@ No root is needed. Its Python has tflite-runtime and numpy 1, whatever the tests
 from __future__ import annotations
 
 import getpass
-import hashlib
 import os
 import shutil
 import signal
@@ -21,14 +20,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock
-
+from tests.boards import vcgencmd
 from tests.boards.board import (
     Board,
     Unavailable,
     answers,
     apt_install,
-    cache,
+    built,
     command_line,
     describe,
     free_port,
@@ -49,6 +47,7 @@ class Sshd:
         self._process: subprocess.Popen[bytes] | None = None
         home = folder / "home"
         home.mkdir(parents=True, exist_ok=True)
+        self.firmware = vcgencmd.install(folder / "bin")
         make_keys(folder)
         shutil.copy(folder / "client_key.pub", folder / "authorized_keys")
         self.board: Board = describe(
@@ -108,11 +107,8 @@ class Sshd:
     def _servers(self) -> list[int]:
         if self._process is None or self._process.poll() is not None:
             return []
-        own, found = self._process.pid, []
-        for pid in _pids():
-            if _name(pid).startswith("sshd") and own in _line_of_descent(pid):
-                found.append(pid)
-        return found
+        own = self._process.pid
+        return [pid for pid in _pids() if _name(pid).startswith("sshd") and own in _line_of_descent(pid)]
 
     def _configuration(self, home: Path) -> str:
         return f"""\
@@ -128,7 +124,9 @@ KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 PrintMotd no
 UseDNS no
-SetEnv "HOME={home}" "XDG_CACHE_HOME={home}/.cache"
+MaxStartups 50
+MaxSessions 50
+SetEnv "HOME={home}" "XDG_CACHE_HOME={home}/.cache" "PATH={self._folder}/bin:/usr/local/bin:/usr/bin:/bin"
 """
 
 
@@ -144,22 +142,19 @@ def _program() -> str:
 
 def _python() -> Path:
     """The interpreter of the board's virtual environment, made once for each Python and set of packages."""
+    base = sys.executable if sys.version_info[:2] == (3, 11) else shutil.which("python3.11")
+    if base is None:
+        raise Unavailable("there is no python3.11 here, the last that tflite-runtime has wheels for")
     wanted = requirements()
-    digest = hashlib.sha256("\n".join([sys.version, sys.base_prefix, *wanted]).encode()).hexdigest()[:12]
-    folder = cache() / f"venv-{digest}"
-    python = folder / "bin" / "python"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if not (folder / "complete").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            try:
-                subprocess.run([sys.executable, "-m", "venv", folder], check=True, capture_output=True, timeout=120)
-                pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted]
-                subprocess.run(pip, check=True, capture_output=True, timeout=600)
-            except subprocess.SubprocessError as error:
-                raise Unavailable(f"its Python cannot be made: {error}") from error
-            (folder / "complete").touch()
-    return python
+
+    def make(folder: Path) -> None:
+        pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted]
+        for command in ([base, "-m", "venv", str(folder)], pip):
+            done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+            if done.returncode:
+                raise Unavailable(f"its Python cannot be made: {done.stderr.strip()[-300:]}")
+
+    return built("venv", {"python": os.path.realpath(base), "requirements": wanted}, make) / "bin" / "python"
 
 
 def _pids() -> Iterator[int]:
