@@ -1,6 +1,7 @@
 """The command line: `liteproof --help`.
 
 liteproof inspect models/digits/best_int8.tflite
+liteproof doctor pi
 liteproof report reports/latest
 liteproof recommend reports/latest --model digits --target pi
 liteproof verify digits-int8.tflite --signoff statement.json
@@ -14,6 +15,7 @@ import json
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,6 +108,14 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--json", type=Path, metavar="FILE", help="write all layers for programs")
     explain.set_defaults(run=_explain)
 
+    doctor = commands.add_parser("doctor", help="whether a target can judge, and what its machine is like")
+    doctor.add_argument("target", metavar="TARGET", help="its name in targets.toml")
+    doctor.add_argument("--install", action="store_true", help="make a virtual environment of its own on the board")
+    doctor.add_argument(
+        "--targets", type=Path, default=Path("targets.toml"), metavar="FILE", help="default: targets.toml here"
+    )
+    doctor.set_defaults(run=_doctor)
+
     report = commands.add_parser("report", help="make the reports of a run again, from its results.json")
     report.add_argument("folder", type=Path, metavar="RUN", help="a run's folder, such as reports/latest")
     report.add_argument("--out", type=Path, help="write them here (default: the run's own folder)")
@@ -129,6 +139,23 @@ def _inspect(options: argparse.Namespace) -> int:
     found = facts(model)
     print(json.dumps(inspect_json(model, found), indent=1) if options.json else inspect_text(model, found))
     return ACCEPTED
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from liteproof.manifest.place import Place
+    from liteproof.manifest.targets import read_targets, select_targets
+    from liteproof.targets import doctor
+
+    targets = read_targets(options.targets)
+    (target,) = select_targets(targets, [options.target], Place.of(options.targets))
+    if not target.remote:
+        target = replace(target, python=sys.executable)
+    if options.install:
+        doctor.install(target, lambda text: print(text, flush=True))
+        target = replace(target, python=None)
+    examination = doctor.examine(target)
+    print(examination.text)
+    return ACCEPTED if examination.ready else MISSED
 
 
 def _accept(options: argparse.Namespace) -> int:

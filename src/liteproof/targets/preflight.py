@@ -222,7 +222,7 @@ def _version(text: str) -> tuple[int, ...]:
 
 
 def _size(value: int | None) -> str:
-    return "unknown" if value is None else size(value)
+    return "unknown" if value is None else f"{value / 1e9:.3g} GB"
 
 
 def _days(seconds: float) -> str:
