@@ -237,8 +237,9 @@ def _explain(options: argparse.Namespace) -> int:
             expected="another variant of " + case.model.name,
         )
     evaluation = case.evaluation.at(case.evaluation.evenly(options.samples))
-    case.open("builtin")  # tried in a process of its own first: some files take theirs down
-    found = diagnose(case.float32.path, case.file.path, evaluation.x, case.variant.promise, runtime=case.runtime[0])
+    refused = _refusal(case)
+    values = None if refused else evaluation.x
+    found = diagnose(case.float32.path, case.file.path, values, case.variant.promise, runtime=case.runtime[0])
     width = shutil.get_terminal_size((80, 24)).columns
     title = f"{case.model.name} / {case.variant.name}"
     explanation.show(
@@ -256,7 +257,18 @@ def _explain(options: argparse.Namespace) -> int:
             options.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
         except OSError as error:
             raise UsageError(f"cannot write: {error.strerror or error}", where=str(options.json)) from error
+    if refused:
+        raise refused
     return ACCEPTED
+
+
+def _refusal(case: Subject) -> LiteproofError | None:
+    """Why the built-in kernels do not take the file, tried in a process of its own; None if they do."""
+    try:
+        case.open("builtin")
+    except LiteproofError as error:
+        return error
+    return None
 
 
 def _prepared(models: Sequence[Path], model: str, variant: str) -> Subject:

@@ -1,8 +1,8 @@
 """Which layer spoils a variant, why, and what would help.
 
-What each layer does wrong by itself is measured (`liteproof.measure.layers`); what the file has against a layer is read
-(weights and biases that are not the float32 variant's, rules of the specification). A layer that the file accuses comes
-first: a dropped bias may cost less than 8 bits do elsewhere, and is the defect all the same.
+What each layer does wrong by itself is measured (`liteproof.measure.layers`); what the file says against a layer is
+read (`liteproof.measure.layer_faults`). A layer that is charged comes first: a dropped bias may cost less than 8 bits
+do elsewhere, and is the defect all the same.
 
     >>> found = diagnose(float32_file, int8_file, images[:32], RECIPES["int8"])       # doctest: +SKIP
     >>> found[0].layer.place, found[0].cause                                          # doctest: +SKIP
@@ -12,7 +12,6 @@ first: a dropped bias may cost less than 8 bits do elsewhere, and is the defect 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +19,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from liteproof.checks import METRICS
 from liteproof.errors import LiteproofError
-from liteproof.measure.layers import LayerError, trace
+from liteproof.measure.layer_faults import Charge, layer_faults
+from liteproof.measure.layers import LayerError, trace, unmeasured
 from liteproof.measure.tensors import Values
-from liteproof.measure.weights import bias_error_lsb, weight_error_lsb
 from liteproof.recipes import Recipe
-from liteproof.tflite.matching import Matching, WeightPair, match_weights
-from liteproof.tflite.reader import Model, read_model
-from liteproof.tflite.specification import violations
+from liteproof.tflite.matching import WeightPair, match_weights
+from liteproof.tflite.reader import read_model
 
 if TYPE_CHECKING:
     from liteproof.measure.subject import Subject
@@ -53,7 +50,7 @@ class Finding:
 
     Attributes:
         layer: What it does wrong.
-        faults: What the file has against it.
+        faults: What the file says against it.
         cause: The likely cause of its error.
         cure: What would help; "" where nothing is wrong with it.
     """
@@ -70,14 +67,20 @@ class Finding:
 
 
 def diagnose(
-    float32: Path, variant: Path, values: Values, promise: Recipe, *, runtime: str | None = None, threads: int = 1
+    float32: Path,
+    variant: Path,
+    values: Values | None,
+    promise: Recipe,
+    *,
+    runtime: str | None = None,
+    threads: int = 1,
 ) -> tuple[Finding, ...]:
     """Every layer of a variant with its error, the most suspicious first.
 
     Args:
         float32: The float32 variant.
         variant: The variant under judgement.
-        values: As `liteproof.measure.layers.trace` takes them.
+        values: As `liteproof.measure.layers.trace` takes them; None to read the files and run nothing.
         promise: The recipe that the variant claims to follow.
         runtime: As `open_session` takes it.
         threads: Threads for one inference.
@@ -85,15 +88,16 @@ def diagnose(
     Raises:
         ModelError: A file does not load, or the two are not of one network.
     """
-    layers = trace(float32, variant, values, runtime=runtime, threads=threads)
-    ours = read_model(variant)
-    matching = match_weights(read_model(float32), ours)
-    weights = {pair.operator: pair for pair in matching.of("weight")}
-    faults = _faults(ours, matching, promise)
-    # Where most layers are accused, weights were changed by design, or are another network's: then errors alone decide.
-    accused = set(faults) if 2 * len(faults) <= max(2, len(weights)) else set()
-    ranked = sorted(layers, key=lambda layer: (layer.place not in accused, -layer.severity))
-    return tuple(_finding(layer, tuple(faults.get(layer.place, ())), weights.get(layer.place)) for layer in ranked)
+    models = read_model(float32), read_model(variant)
+    charges = layer_faults(*models, promise)
+    layers = () if values is None else trace(float32, variant, values, runtime=runtime, threads=threads)
+    run = {layer.place for layer in layers}
+    still = [unmeasured(charge.place, charge.tensor) for charge in charges.values() if charge.place not in run]
+    weights = {pair.operator: pair for pair in match_weights(*models).of("weight")}
+    # Where most layers are charged, weights were changed by design, or are another network's: then errors alone decide.
+    charged = charges.keys() if 2 * len(charges) <= max(2, len(weights)) else set()
+    ranked = sorted((*still, *layers), key=lambda layer: (layer.place not in charged, -layer.severity))
+    return tuple(_finding(layer, charges.get(layer.place), weights.get(layer.place)) for layer in ranked)
 
 
 def top_of_diagnosis(case: Subject) -> tuple[str, ...]:
@@ -128,29 +132,10 @@ def summary(found: Sequence[Finding]) -> tuple[str, ...]:
     return (f"no layer stands out: roundings add up over {len(found)} layers{depth}",)
 
 
-def _faults(model: Model, matching: Matching, promise: Recipe) -> dict[str, list[str]]:
-    """What the file has against each operator of the first subgraph, by its place ("CONV_2D #3")."""
-    found: dict[str, list[str]] = defaultdict(list)
-    by_place: dict[str, list[WeightPair]] = defaultdict(list)
-    for pair in matching.pairs:
-        by_place[pair.operator].append(pair)
-    for place, pairs in by_place.items():
-        for measure in (weight_error_lsb, bias_error_lsb):
-            measurement = measure(Matching(tuple(pairs)))
-            if (measurement.value or 0.0) > (METRICS[measurement.metric].default or 0.0):
-                found[place] += measurement.causes or (f"{measurement.metric} {measurement.value:.3g}",)
-    for violation in violations(model, promise):
-        if violation.subgraph == 0:
-            text = f"{violation.rule}: tensor '{violation.tensor}' has {violation.found}, expected {violation.expected}"
-            found[f"{violation.operator} #{violation.operator_index}"].append(text)
-    return found
-
-
-def _finding(layer: LayerError, faults: tuple[str, ...], weight: WeightPair | None) -> Finding:
-    if faults:
-        return Finding(
-            layer, faults, "; ".join(faults[:2]), "convert again from the trained source: this file is defective"
-        )
+def _finding(layer: LayerError, charge: Charge | None, weight: WeightPair | None) -> Finding:
+    if charge is not None:
+        cure = "convert again from the trained source: this file is defective"
+        return Finding(layer, charge.faults, "; ".join(charge.faults[:2]), cure)
     cause, cure = next(_explanations(layer, weight))
     return Finding(layer, (), cause, cure)
 

@@ -44,12 +44,12 @@ class LayerError:
     """What one layer of a variant does wrong.
 
     Attributes:
-        place: The variant's operator, "CONV_2D #3"; "input NAME" and "output NAME" for conversions at the ends.
+        place: The variant's operator, "CONV_2D #3"; "input NAME" for an input that is fed codes.
         tensor: Name of the tensor that the layer writes.
         type: Type of that tensor.
         shape: Its shape.
         step: Real value of one code of it; 0.0 for floats.
-        samples: Samples looked at.
+        samples: Samples looked at; 0 where the layer could not be run, and then nothing below says anything.
         sqnr_db: Signal to noise of the output against the float32 variant's own run; None where that is all zero.
         own_sqnr_db: Signal to noise against the float32 layer fed with this layer's inputs.
         own_rms: The same error as a root mean square, real value.
@@ -120,7 +120,7 @@ class LayerError:
         About 0.001 for an output that is only rounded to 8 bits; a share, so that layers that compute in float can be
         compared with those that do not.
         """
-        if self.nonfinite:
+        if self.nonfinite or not self.samples:
             return math.inf
         worst = float(self.channel_rms.max(initial=0.0))
         if not worst:
@@ -144,7 +144,7 @@ def trace(
         ModelError: A file does not load, or no layer of one is found in the other.
     """
     models = read_model(float32), read_model(variant)
-    pairs = [pair for pair in align_layers(*models) if _comparable(pair, *models)]
+    pairs = [pair for pair in align_layers(*models) if comparable(pair, *models)]
     if not pairs:
         raise ModelError(
             "no layer of the variant is found in the float32 variant",
@@ -169,15 +169,25 @@ def trace(
     return (*ends.inputs(), *measured, *ends.outputs())
 
 
-def _comparable(pair: LayerPair, float32: Model, variant: Model) -> bool:
-    theirs = float32.subgraphs[0].tensors[pair.float32.output]
-    ours = variant.subgraphs[0].tensors[pair.variant.output]
+def comparable(pair: LayerPair, float32: Model, variant: Model) -> bool:
+    """Whether a pair's outputs are real values, and the float32 layer can be fed with what the variant's layer gets."""
+    theirs, ours = float32.subgraphs[0].tensors, variant.subgraphs[0].tensors
+    output = ours[pair.variant.output]
     return (
-        theirs.type in FLOAT_TYPES
-        and is_real_valued(ours)
-        and ours.quantization.kind in ("none", "per_tensor")
+        theirs[pair.float32.output].type in FLOAT_TYPES
+        and is_real_valued(output)
+        and output.quantization.kind in ("none", "per_tensor")
         and len(pair.feeds) == len(pair.float32.inputs)
+        and all(theirs[i].shape == ours[j].shape for i, j in pair.feeds.items())
     )
+
+
+def unmeasured(place: str, tensor: Tensor) -> LayerError:
+    """A layer that was not run: it, or the file, cannot be."""
+    nothing: Floats = np.zeros(0)
+    step = float(tensor.quantization.scales[0]) if tensor.quantization.kind == "per_tensor" else 0.0
+    whats_known = (place, tensor.name, tensor.type, tensor.shape, step)
+    return LayerError(*whats_known, 0, None, None, 0.0, 0.0, nothing, nothing, 0.0, 0.0, 0.0, 0.0, 0)
 
 
 def _samples(session: Session, values: Values) -> Iterator[dict[str, Array]]:
@@ -356,33 +366,34 @@ class _Ends:
 
     def __init__(self, model: Model) -> None:
         graph = model.subgraphs[0]
-        self._inputs: dict[int, _Tally] = {}
-        self._outputs: dict[int, tuple[int, _Tally]] = {}
-        self._converted: dict[int, int] = {}
+        self._inputs: dict[int, tuple[int, str, _Tally]] = {}
+        self._outputs: dict[int, tuple[int, str, _Tally]] = {}
+        places = {output: f"{op.name} #{op.index}" for op in graph.operators for output in op.outputs}
         for index in graph.inputs:
             first = next(
                 (op.outputs[0] for op in graph.operators if op.name == "QUANTIZE" and index in op.inputs), index
             )
-            if graph.tensors[first].quantization.kind == "per_tensor":
-                self._inputs[index] = _Tally(graph.tensors[first])
-                self._converted[index] = first
+            tensor = graph.tensors[first]
+            if tensor.quantization.kind == "per_tensor":
+                self._inputs[index] = first, places.get(first, f"input {tensor.name}"), _Tally(tensor)
         for index in graph.outputs:
             before = conversions_before(model, index)
             if before != index and is_real_valued(graph.tensors[index]):
-                self._outputs[index] = before, _Tally(graph.tensors[index])
+                self._outputs[index] = before, places[index], _Tally(graph.tensors[index])
 
     def add(self, held: _Held, session: Session, sample: Mapping[str, Array]) -> None:
         """One inference."""
         for spec, array in zip(session.inputs, match(session.inputs, sample), strict=True):
             if spec.index in self._inputs:
-                self._inputs[spec.index].add(held.raw(self._converted[spec.index]), array, array)
-        for index, (before, tally) in self._outputs.items():
+                first, _, tally = self._inputs[spec.index]
+                tally.add(held.raw(first), array, array)
+        for index, (before, _, tally) in self._outputs.items():
             tally.add(held.raw(index), held.real(before))
 
     def inputs(self) -> Iterable[LayerError]:
         """The inputs' rows."""
-        return [tally.error(f"input {tally.tensor.name}") for tally in self._inputs.values()]
+        return [tally.error(place) for _, place, tally in self._inputs.values()]
 
     def outputs(self) -> Iterable[LayerError]:
         """The outputs' rows."""
-        return [tally.error(f"output {tally.tensor.name}") for _, tally in self._outputs.values()]
+        return [tally.error(place) for _, place, tally in self._outputs.values()]

@@ -102,8 +102,8 @@ def _cells(finding: Finding) -> tuple[str, ...]:
 
 
 def _short(place: str) -> str:
-    """An end's name stands in its own column."""
-    return place.split(" ")[0] if place.startswith(("input ", "output ")) else place
+    """An input's name stands in its own column."""
+    return "input" if place.startswith("input ") else place
 
 
 def _decibels(value: float | None) -> str:

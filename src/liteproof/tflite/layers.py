@@ -1,8 +1,10 @@
 """Which layer of a variant was which layer of the float32 variant: computed tensors, where `matching` pairs constants.
 
-    >>> pairs = align_layers(read_model(Path("float32.tflite")), read_model(Path("int8.tflite")))  # doctest: +SKIP
-    >>> pairs[0].name, pairs[0].float32.output, pairs[0].variant.output                            # doctest: +SKIP
+    >>> found = align_layers(read_model(Path("float32.tflite")), read_model(Path("int8.tflite")))  # doctest: +SKIP
+    >>> found.pairs[0].variant.place, found.pairs[0].float32.output, found.pairs[0].variant.output  # doctest: +SKIP
     ('CONV_2D #0', 14, 15)
+    >>> found.float32_alone, found.variant_alone                                                   # doctest: +SKIP
+    ((), ())
 
 A layer is an operator that computes. QUANTIZE, DEQUANTIZE and CAST belong to none: a layer reads what lies before them.
 Conversions of one network keep its operators in order, whatever they call the tensors, so layers are lined up by the
@@ -11,12 +13,12 @@ longest common run of equal operators with outputs of equal shape.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from liteproof.tflite.facts import readers
-from liteproof.tflite.reader import Model, Operator, Subgraph, Tensor
+from liteproof.tflite.reader import Model, Operator, Subgraph
 
 _CONVERSIONS = frozenset({"QUANTIZE", "DEQUANTIZE", "DENSIFY", "CAST"})
 
@@ -56,11 +58,29 @@ class LayerPair:
         return {theirs: ours[position] for position, theirs in self.float32.inputs.items() if position in ours}
 
 
-def align_layers(float32: Model, variant: Model) -> tuple[LayerPair, ...]:
-    """Pair the layers of two conversions of one network, in the variant's order.
+@dataclass(frozen=True)
+class Alignment:
+    """What belongs together, and what has no partner.
 
-    Operators that only one of the files has are left out; where the variant computes in several operators what the
-    float32 variant computes in one (an activation that was not fused), the last of them gives the layer's output.
+    Attributes:
+        pairs: In the variant's order.
+        float32_alone: Layers that the variant lacks, or has in another shape.
+        variant_alone: Layers that the float32 variant lacks, or has in another shape.
+    """
+
+    pairs: tuple[LayerPair, ...]
+    float32_alone: tuple[Layer, ...] = ()
+    variant_alone: tuple[Layer, ...] = ()
+
+    def __iter__(self) -> Iterator[LayerPair]:
+        return iter(self.pairs)
+
+
+def align_layers(float32: Model, variant: Model) -> Alignment:
+    """Pair the layers of two conversions of one network.
+
+    Where the variant computes in several operators what the float32 variant computes in one (an activation or a batch
+    normalization that was not fused), they are one layer, and the last of them gives its output.
 
     Args:
         float32: The float32 variant.
@@ -70,9 +90,13 @@ def align_layers(float32: Model, variant: Model) -> tuple[LayerPair, ...]:
     keys = [_key(float32, layer) for layer in theirs], [_key(variant, layer) for layer in ours]
     blocks = SequenceMatcher(None, *keys, autojunk=False).get_matching_blocks()
     aligned = {block.b + k: block.a + k for block in blocks for k in range(block.size)}
-    alone = {layer.operator.index for j, layer in enumerate(ours) if j not in aligned}
-    graph = variant.subgraphs[0]
-    return tuple(LayerPair(theirs[i], _extended(graph, ours[j], alone)) for j, i in aligned.items())
+    alone = {layer.operator.index: layer for j, layer in enumerate(ours) if j not in aligned}
+    pairs = tuple(LayerPair(theirs[i], _extended(variant, ours[j], alone)) for j, i in aligned.items())
+    return Alignment(
+        pairs,
+        tuple(layer for i, layer in enumerate(theirs) if i not in aligned.values()),
+        tuple(alone.values()),
+    )
 
 
 def layers(model: Model) -> tuple[Layer, ...]:
@@ -129,18 +153,15 @@ def _origin(graph: Subgraph, producers: Mapping[int, Operator], index: int) -> i
     return chain[-1] if chain else index
 
 
-def _extended(graph: Subgraph, layer: Layer, alone: set[int]) -> Layer:
-    """The layer with those operators behind it that only the variant has, as long as they keep its shape."""
+def _extended(variant: Model, layer: Layer, alone: dict[int, Layer]) -> Layer:
+    """The layer with those behind it that only the variant has, as long as they keep its shape; `alone` loses them."""
+    graph = variant.subgraphs[0]
     uses, output = readers(graph), layer.output
     while True:
-        following = {operator.index: operator for operator, _ in uses.get(output, [])}
-        if len(following) != 1 or not following.keys() <= alone:
+        following = {operator.index for operator, _ in uses.get(output, [])}
+        if len(following) != 1 or not following <= alone.keys():
             return Layer(layer.operator, layer.inputs, output)
-        (operator,) = following.values()
-        if _shape(graph.tensors, operator.outputs) != graph.tensors[output].shape:
+        (index,) = following
+        if graph.tensors[alone[index].output].shape != graph.tensors[output].shape:
             return Layer(layer.operator, layer.inputs, output)
-        output = operator.outputs[0]
-
-
-def _shape(tensors: Sequence[Tensor], outputs: Sequence[int]) -> tuple[int, ...] | None:
-    return tensors[outputs[0]].shape if outputs else None
+        output = alone.pop(index).output
