@@ -24,18 +24,24 @@ def changed_models(plan: Plan, revision: str, shared: Iterable[Path] = ()) -> tu
     Args:
         plan: The work.
         revision: Whatever git takes as a commit: a branch, a tag, a digest.
-        shared: Files and folders that all models are judged by.
+        shared: Files and folders that all models are judged by. Only those in a model's own work tree count: with
+            the suites of one checkout and the models of another, the revision says nothing of the suites.
 
     Raises:
-        UsageError: if there is no work tree or no such revision.
+        UsageError: if a model is in no work tree, or there is no such revision.
     """
-    root = Path(plan.root)
-    top = _top(root)
-    commit = _commit(root, revision)
-    changed = _changed(top, commit)
-    if any(_touches(changed, _real(path)) for path in shared):
-        return plan.models
-    return tuple(model for model in plan.models if _is_changed(model, root, top, changed))
+    common = [_real(path) for path in shared]
+    changes: dict[Path, frozenset[Path]] = {}
+    found = []
+    for model in plan.models:
+        folder = _real(Path(model.manifest.path).parent)
+        top = _top(folder)
+        if top not in changes:
+            changes[top] = _changed(top, _commit(top, revision))
+        changed = changes[top]
+        if any(_touches(changed, path) for path in common) or _is_changed(model, Path(plan.root), top, changed):
+            found.append(model)
+    return tuple(found)
 
 
 def _is_changed(model: Model, root: Path, top: Path, changed: frozenset[Path]) -> bool:
@@ -85,18 +91,18 @@ def _all_tracked(top: Path, files: Sequence[Path]) -> bool:
     return True
 
 
-def _top(root: Path) -> Path:
+def _top(folder: Path) -> Path:
     try:
-        return _real(Path(_git(root, "rev-parse", "--show-toplevel").rstrip("\n")))
+        return _real(Path(_git(folder, "rev-parse", "--show-toplevel").rstrip("\n")))
     except UsageError as error:
         raise UsageError(
-            "--changed-since needs a git work tree", expected="a clone of the repository", where=str(root)
+            "--changed-since needs a git work tree", expected="a clone of the repository", where=str(folder)
         ) from error
 
 
-def _commit(root: Path, revision: str) -> str:
+def _commit(top: Path, revision: str) -> str:
     try:
-        return _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").strip()
+        return _git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").strip()
     except UsageError as error:
         raise UsageError(
             f"there is no revision {revision!r}",

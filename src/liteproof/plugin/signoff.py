@@ -71,9 +71,11 @@ class SignOffRun:
         if report.failed:
             self.failed[report.nodeid] = None
 
-    def pytest_pycollect_makemodule(self, module_path: Path) -> None:
-        """Note every suite that is read."""
-        self.suites.add(module_path.resolve())
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_make_collect_report(self, collector: pytest.Collector) -> None:
+        """Note every suite that is read: pytest makes a module of each file of a folder, also of those it leaves."""
+        if isinstance(collector, pytest.Module):
+            self.suites.add(collector.path.resolve())
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
