@@ -139,7 +139,7 @@ def test_filters_every_table_and_gate(page):
 def test_filters_by_verdict_and_words(page):
     choose(page, verdict="FAIL", text="latency P95")
     checks = js(
-        page, "[...document.querySelectorAll('.model tr[data-row]:not([hidden]) .metric a')].map(a => a.textContent)"
+        page, "[...document.querySelectorAll('.model tr[data-row]:not([hidden]) td:nth-of-type(2) a')].map(a => a.textContent)"
     )
     assert set(checks) == {"latency_p95_ms"}
     assert len(checks) == 4

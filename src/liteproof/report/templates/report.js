@@ -47,6 +47,7 @@
     if (!texts.has(row)) texts.set(row, row.textContent.toLowerCase());
     return texts.get(row);
   };
+  const facetOf = (row, name) => row.dataset[name] ?? row.closest(`[data-${name}]`)?.dataset[name];
   const OPEN_AT_MOST = 300;
 
   function filter() {
@@ -56,7 +57,7 @@
     const active = words.length > 0 || facets.length > 0;
     for (const row of rows) {
       row.hidden = active && !(
-        facets.every((name) => row.dataset[name] === wanted.get(name)) && words.every((word) => textOf(row).includes(word))
+        facets.every((name) => facetOf(row, name) === wanted.get(name)) && words.every((word) => textOf(row).includes(word))
       );
     }
     const shown = (within) => all("[data-row]:not([hidden])", within).length;
