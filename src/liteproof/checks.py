@@ -232,6 +232,21 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
                 needs=("integer_activations",),
             ),
             _metric(
+                "parity_top1",
+                "at_least",
+                "share of samples that the target decides as the host does",
+                "share",
+                tasks=CLASSES,
+                needs=("other_target",),
+            ),
+            _metric(
+                "parity_lsb",
+                "at_most",
+                "largest difference between the target's outputs and the host's, in steps",
+                "lsb",
+                needs=("integer_activations", "other_target"),
+            ),
+            _metric(
                 "calibration_samples",
                 "at_least",
                 "distinct samples in the calibration set",

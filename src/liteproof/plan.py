@@ -191,6 +191,8 @@ class Case:
         """The limit that holds here; None where the metric gates nothing, as times do on a rehearsal target."""
         if self.target.rehearsal and METRICS[metric].timed:
             return None
+        if "other_target" in METRICS[metric].needs and not self.target.remote:
+            return None
         return self.variant.budgets.get(self.target.name, {}).get(metric)
 
 
@@ -248,15 +250,17 @@ def float_io_twin(model: Model, variant: Variant) -> Variant | None:
     return None
 
 
-def unmet(metric: Metric, model: Model, variant: Variant) -> str | None:
-    """Why this metric cannot apply to this variant; None if it can.
+def unmet(metric: Metric, model: Model, variant: Variant, target: Target | None = None) -> str | None:
+    """Why this metric cannot apply to this variant, or to it on this target; None if it can.
 
     A check that cannot apply is not collected, and a budget that names that very variant for it is an error: both
     ask here.
     """
     if model.task not in metric.tasks:
         return f"{metric.name} has no meaning for a {model.task} model"
-    for need in sorted(metric.needs):
+    if "other_target" in metric.needs and target is not None and not target.remote:
+        return f"{metric.name} compares another target with the host; this is the host's own interpreter"
+    for need in sorted(metric.needs - {"other_target"}):
         reason = _NEEDS[need](model, variant)
         if reason:
             return f"{metric.name} {reason}"

@@ -10,17 +10,18 @@ computed before a suite asks.
 
 from __future__ import annotations
 
+import io
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from liteproof.errors import ModelError, Unmeasured
-from liteproof.measure import remembered, size
+from liteproof.measure import parity, remembered, size
 from liteproof.measure.activations import CLIPPING_LIMIT, ActivationRange, Seen, activation_ranges, observe
 from liteproof.measure.agreement import decisions
 from liteproof.measure.batches import grouped
@@ -32,7 +33,7 @@ from liteproof.measure.probe import Outcome, probe
 from liteproof.measure.runtime import Kernels, Session, default_runtime, installed_runtimes, open_session
 from liteproof.measure.tensors import Array, TensorSpec, decode, match
 from liteproof.plan import Case, Model, Target, Variant, float_io_twin
-from liteproof.store import Entry, Store
+from liteproof.store import Entry, Store, digest_of
 from liteproof.tflite.arithmetic import type_range
 from liteproof.tflite.facts import Facts, facts
 from liteproof.tflite.matching import Matching, match_weights
@@ -84,6 +85,8 @@ class Bench:
         self._machines: dict[str, Mapping[str, object]] = {}
         self._outcomes: dict[tuple[str, str, int, Kernels], Outcome] = {}
         self._cold_starts: dict[str, ColdStarts] = {}
+        # On another target: where the store has the host's answers, by case and kind of kernels.
+        self.host_answers: Mapping[str, Mapping[str, str]] = {}
 
     def subject(self, case: Case) -> Subject:
         """This case with its files at hand."""
@@ -382,6 +385,39 @@ class Subject:
             lambda: self.open("builtin").predict(self.evaluation.at(chosen).x),
         )[0]
         return self.reference[chosen], self.outputs[chosen], builtin
+
+    def answers_for_parity(self, kernels: Kernels) -> tuple[str, Array]:
+        """Outputs of a few evaluation samples by one kind of kernels, and the store's key of them."""
+        chosen = self.evaluation.evenly(parity.SAMPLES[kernels])
+        identity = remembered.identity(self.runtime_name, self.target.threads, kernels)
+        key = digest_of(
+            {
+                "kind": "parity",
+                "file": self.file.sha256,
+                "of": self.model.evaluation.sha256,
+                "n": len(chosen),
+                **identity,
+            }
+        )
+        entry = self._bench.store.get(key)
+        if entry is None:
+            content = io.BytesIO()
+            np.save(content, self.open(kernels).predict(self.evaluation.at(chosen).x)[0], allow_pickle=False)
+            entry = self._bench.store.put(key, content.getvalue(), suffix=".npy")
+        return key, np.load(entry.path, allow_pickle=False)
+
+    @cached_property
+    def beside_host(self) -> parity.Pairs:
+        """For each kind of kernels that both have: the host's outputs of a few samples, and this target's."""
+        pairs = {}
+        for kernels, key in self._bench.host_answers.get(self.case.id, {}).items():
+            host = np.load(self._bench.entry(key, "the host's answers").path, allow_pickle=False)
+            try:
+                pairs[cast("Kernels", kernels)] = host, self.answers_for_parity(cast("Kernels", kernels))[1]
+            except Unmeasured:
+                if kernels == "default":
+                    raise
+        return pairs
 
     @property
     def calibration_classes(self) -> tuple[npt.NDArray[Any], str]:

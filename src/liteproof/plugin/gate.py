@@ -63,6 +63,7 @@ class Gate:
         """Resolve the request, before any test is collected and any parallel worker starts."""
         if self.board:
             self.plan = self.board.plan
+            self.bench.host_answers = self.plan.host_answers
             session.config.pluginmanager.register(self.board, "liteproof-board")
             return
         if self.worker:
@@ -197,7 +198,10 @@ class Gate:
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
         if not any(case.target.remote for case in cases):
-            return None
+            from liteproof.plugin import isolation
+
+            in_place = parallel or not isolation.possible(session.config)
+            return None if in_place else isolation.run_all(session)
         from liteproof.plugin.replay import Replay
 
         self.remote = Replay(self, session)
@@ -318,7 +322,7 @@ def _granted(results: Results) -> bool:
 
 
 def _any_applies(metrics: Iterable[str], case: Case) -> bool:
-    return any(unmet(METRICS[metric], case.model, case.variant) is None for metric in metrics)
+    return any(unmet(METRICS[metric], case.model, case.variant, case.target) is None for metric in metrics)
 
 
 def _case_of(item: pytest.Item) -> Case | None:

@@ -91,8 +91,9 @@ class Recorder:
     def record_unmeasured(self, reason: str) -> None:
         """Record every metric of this test that has no check yet as UNMEASURED."""
         done = {check.metric for check in self.checks}
+        case = self.case
         for metric in metrics_of(self.item):
-            if metric not in done and unmet(METRICS[metric], self.case.model, self.case.variant) is None:
+            if metric not in done and unmet(METRICS[metric], case.model, case.variant, case.target) is None:
                 self.record(Measurement(metric, None, detail=reason), self.case.limit(metric))
 
     def missed(self) -> list[Check]:

@@ -11,23 +11,22 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from liteproof.checks import METRICS, Measurement
-from liteproof.errors import TargetError
+from liteproof.errors import LiteproofError, TargetError
+from liteproof.measure.parity import SAMPLES
 from liteproof.plan import Case, Target
-from liteproof.plugin.recording import Recorder, test_id
+from liteproof.plugin.recording import Recorder, metrics_of, test_id
 from liteproof.targets import run
 from liteproof.targets.bundle import make_bundle
 
 if TYPE_CHECKING:
     from liteproof.plugin.gate import Gate
-
-# How a file kills its process, rather than the machine or somebody else.
-_FILES_FAULT = frozenset({"SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL"})
 
 
 class Replay:
@@ -44,12 +43,15 @@ class Replay:
         self._stop = threading.Event()
         self._busy: set[str] = set()
         self._places = run.Machines()
+        self._isolated = Isolated(session) if self._local and possible(session.config) else None
 
     def loop(self) -> bool:
         """Run everything; takes the place of pytest's loop."""
         jobs = [self._job(target) for target in self.gate.plan.targets if target.remote]
         threads = [threading.Thread(target=self._carry_out, args=[job], daemon=True) for job in jobs if job.tests]
         self._busy = {job.target.name for job in jobs if job.tests}
+        if self._isolated:
+            self._isolated.start()  # before there are threads
         try:
             with self._this_machine() if self._local else contextlib.nullcontext():
                 for thread in threads:
@@ -57,8 +59,10 @@ class Replay:
                 self._run_local()
             while self._busy:
                 self._replay(self._messages.get())
-                self._heed()
+                heed(self.session)
         finally:
+            if self._isolated:
+                self._isolated.end()
             self._stop.set()
             for thread in threads:
                 thread.join(60)
@@ -74,13 +78,28 @@ class Replay:
     def _job(self, target: Target) -> run.Job:
         items = [item for item in self._items.values() if case_of(item).target == target]
         bundle = make_bundle(
-            self.gate.plan,
+            replace(self.gate.plan, host_answers=self._host_answers(items)),
             target,
             self.gate.store,
             [case_of(item) for item in items],
             {item.path.parent for item in items},
         )
         return run.Job(target, tuple(test_id(item) for item in items), bundle, self._arguments())
+
+    def _host_answers(self, items: Iterable[pytest.Item]) -> dict[str, dict[str, str]]:
+        """For the tests of parity: what the files answer here. Kernels that do not take a file here are left out."""
+        host = next((target for target in self.gate.plan.targets if not target.remote), Target("host"))
+        answers: dict[str, dict[str, str]] = {}
+        for item in items:
+            case = case_of(item)
+            if case.id in answers or not any(metric.startswith("parity_") for metric in metrics_of(item)):
+                continue
+            subject = self.gate.bench.subject(replace(case, target=host))
+            found = answers.setdefault(case.id, {})
+            for kernels in SAMPLES:
+                with contextlib.suppress(LiteproofError):
+                    found[kernels] = subject.answers_for_parity(kernels)[0]
+        return answers
 
     def _arguments(self) -> tuple[str, ...]:
         """Options that decide what a report holds."""
@@ -106,40 +125,33 @@ class Replay:
 
     def _run_local(self) -> None:
         for item, following in zip(self._local, [*self._local[1:], None], strict=False):
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-            self._heed()
+            if self._isolated:
+                self._isolated.run(item, following)
+            else:
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            heed(self.session)
             while not self._messages.empty():
                 self._replay(self._messages.get())
-                self._heed()
-
-    def _heed(self) -> None:
-        """End where -x, --maxfail or a plugin says so."""
-        if self.session.shouldfail:
-            raise self.session.Failed(self.session.shouldfail)
-        if self.session.shouldstop:
-            raise self.session.Interrupted(self.session.shouldstop)
+                heed(self.session)
 
     def _replay(self, message: run.Message) -> None:
         match message:
             case run.Began(target, machine):
                 self.machines[target] = machine
             case run.Started(_, test):
-                self._log("logstart", self._items[test])
+                log(self._items[test], "logstart")
             case run.Reported(_, report):
                 self._report(report)
             case run.Crashed(target, test, how, signal):
-                self._crash(target, self._items[test], how, signal)
+                report_death(self._items[test], f"{target}: its process {how} in this test", signal)
             case run.NotRun(target, tests, error):
                 self.unreached[target] = error
                 for test in tests:
-                    self._not_run(self._items[test], error)
+                    report_not_run(self._items[test], error.found)
             case run.Note(target, text):
                 self._say(f"{target}: {text}")
             case run.Finished(target):
                 self._busy.discard(target)
-
-    def _log(self, what: str, item: pytest.Item) -> None:
-        getattr(item.config.hook, f"pytest_runtest_{what}")(nodeid=item.nodeid, location=item.location)
 
     def _report(self, data: dict[str, Any]) -> None:
         """Hand a report of the target to every plugin here, under the id that its test has here."""
@@ -150,37 +162,7 @@ class Replay:
         report.user_properties = [tuple(pair) for pair in report.user_properties]
         config.hook.pytest_runtest_logreport(report=report)
         if report.when == "teardown":
-            self._log("logfinish", item)
-
-    def _crash(self, target: str, item: pytest.Item, how: str, signal: str) -> None:
-        """The interpreter died in this test: what it measures is unmeasured; a file that did it does not load."""
-        reason = f"{target}: its process {how} in this test"
-        recorder = Recorder(item)
-        if signal in _FILES_FAULT:
-            _record_kill(item, reason)
-        recorder.record_unmeasured(reason)
-        self._fail(item, reason, started=True)
-
-    def _not_run(self, item: pytest.Item, error: TargetError) -> None:
-        Recorder(item).record_unmeasured(f"not run: {error.found}")
-        self._fail(item, f"UNMEASURED: not run: {error.found}")
-
-    def _fail(self, item: pytest.Item, text: str, *, started: bool = False) -> None:
-        """The reports of a test that has none of its own."""
-        if not started:
-            self._log("logstart", item)
-        for when, outcome in (("setup", "passed"), ("call", "failed"), ("teardown", "passed")):
-            report = pytest.TestReport(
-                item.nodeid,
-                item.location,
-                dict.fromkeys(item.keywords, 1),
-                outcome,  # type: ignore[arg-type]
-                text if when == "call" else None,
-                when,  # type: ignore[arg-type]
-                user_properties=list(item.user_properties),
-            )
-            item.config.hook.pytest_runtest_logreport(report=report)
-        self._log("logfinish", item)
+            log(item, "logfinish")
 
     def _say(self, text: str) -> None:
         reporter = self.session.config.pluginmanager.get_plugin("terminalreporter")
@@ -193,9 +175,3 @@ def case_of(item: pytest.Item) -> Case:
     """The case of a test of the suites."""
     found: Case = item.callspec.params["case"]  # type: ignore[attr-defined]
     return found
-
-
-def _record_kill(item: pytest.Item, reason: str) -> None:
-    """FAIL of `loads`: the file killed its process, though its first inference had gone well."""
-    recorder = Recorder(item)
-    recorder.record(Measurement("loads", 0.0, detail=reason), METRICS["loads"].default)

@@ -77,7 +77,13 @@ def make_bundle(plan: Plan, target: Target, store: Store, cases: Iterable[Case],
     for model in models.values():
         data = _data_file(model.evaluation)
         files += [data, *_artefacts(model, wanted[model.name], plan, target, store)]
-        travelling.append(replace(model, evaluation=replace(model.evaluation, path=data.path)))
+        moved = replace(model, evaluation=replace(model.evaluation, path=data.path))
+        if model.calibration is not None and model.calibration.file is not None:
+            samples = _data_file(model.calibration.file)
+            files.append(samples)
+            calibration = replace(model.calibration, file=replace(model.calibration.file, path=samples.path))
+            moved = replace(moved, calibration=calibration)
+        travelling.append(moved)
     unique = {file.path: file for file in files}
     return Bundle(tuple(unique.values()), replace(plan, models=tuple(travelling), targets=(target,)), code.path)
 
