@@ -39,7 +39,8 @@ def store(tmp_path_factory):
 def gate(tmp_path, monkeypatch, store):
     """Run the suites of this checkout on models below `tmp_path/models`."""
     monkeypatch.setenv("LITEPROOF_STORE", str(store))
-    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_TESTRUNUID"):
+        monkeypatch.delenv(name, raising=False)  # the run is a user's, not a part of this one
 
     def run(*options, suites="acceptance", models=True):
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--report-dir={tmp_path / 'reports'}"]

@@ -39,6 +39,7 @@ def test_second_run_of_a_keras_model_imports_no_tensorflow(gate, watched, tmp_pa
     assert [c["value"] for c in second.results["checks"]] == [c["value"] for c in first.results["checks"]]
 
 
+@pytest.mark.slow
 def test_the_trace_shows_what_a_cold_run_imports(gate, watched, tiny, tmp_path, monkeypatch):
     """The test above can fail: a run that has to convert leaves a trace."""
     monkeypatch.setenv("LITEPROOF_STORE", str(tmp_path / "cold"))
