@@ -1,9 +1,11 @@
 """What tflite-runtime 2.14 makes of both digit models on aarch64: real Arm code, over a real ssh."""
 
 import json
+import os
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -114,3 +116,30 @@ def test_firmware_says_what_a_test_wants(emulated_pi):
     emulated_pi.firmware.throttled(0x50005)
     assert emulated_pi.board.ssh("vcgencmd", "get_throttled").stdout == "throttled=0x50005\n"
     emulated_pi.firmware.throttled(0)
+
+
+def test_the_suites_run_there_and_their_verdicts_come_back(emulated_pi, tmp_path):
+    """By the whole way: a variant that is sound, one that is refused, one that kills its process."""
+    board = emulated_pi.board
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", "test_loads or test_top1_agreement"]
+    command += [f"--target={board.name}", f"--targets={board.targets_toml}", f"--report-dir={tmp_path}"]
+    command += ["--model=digits-mobilenet", *(f"--variant={name}" for name in ("int8", "int4", "dynamic_range"))]
+    path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, **board.environment, "PYTHONPATH": path}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 1, done.stdout + done.stderr
+    results = json.loads((tmp_path / "latest" / "results.json").read_text())
+    assert results["targets"][board.name]["machine"] == "aarch64"
+    assert results["targets"][board.name]["runtime"].startswith("tflite_runtime 2.14")
+    found = {(check["variant"], check["metric"]): check for check in results["checks"]}
+    assert {key: check["verdict"] for key, check in found.items()} == {
+        ("int8", "loads"): "PASS",
+        ("int8", "top1_agreement"): "PASS",
+        ("int4", "loads"): "FAIL",
+        ("int4", "top1_agreement"): "UNMEASURED",
+        ("dynamic_range", "loads"): "FAIL",
+        ("dynamic_range", "top1_agreement"): "UNMEASURED",
+    }
+    assert "FULLY_CONNECTED" in found["dynamic_range", "loads"]["detail"]
+    assert "died of SIG" in found["int4", "loads"]["detail"]
+    assert [line for line in emulated_pi.programs().values() if "pytest" in line] == []
