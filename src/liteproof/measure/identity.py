@@ -203,13 +203,14 @@ def operator_mismatches(float32: Model, variant: Model) -> Measurement:
     wrong = [
         f"{pair.variant.place} has {name} {found}, the float32 variant {expected}"
         for pair in align_layers(float32, variant)
-        for name, expected, found in _differing(pair)
+        for name, expected, found in differing_options(pair)
     ]
     causes = ("the file was edited, or converted from another version of the network",) if wrong else ()
     return _count("operator_mismatches", wrong, variant.where, causes)
 
 
-def _differing(pair: LayerPair) -> Iterator[tuple[str, object, object]]:
+def differing_options(pair: LayerPair) -> Iterator[tuple[str, object, object]]:
+    """Options in which an operator differs from the float32 variant's: name, what float32 has, what the variant has."""
     theirs, ours = pair.float32.operator.options, pair.variant.operator.options
     apart = pair.variant.output not in pair.variant.operator.outputs
     for name in sorted(theirs.keys() & ours.keys() - _OF_QUANTIZATION):

@@ -1,7 +1,8 @@
 """What a file itself says against its layers, before any of them is run.
 
-Weights and biases that are not the float32 variant's, rules of the quantization specification that are broken, layers
-that are missing, additional, or of another shape: each is charged to the operator that it spoils.
+Weights and biases that are not the float32 variant's, options of operators that are not, rules of the quantization
+specification that are broken, layers that are missing, additional, or of another shape: each is charged to the operator
+that it spoils.
 
     >>> found = layer_faults(read_model("float32.tflite"), read_model("int8.tflite"), RECIPES["int8"])  # doctest: +SKIP
     >>> found["CONV_2D #3"].faults                                                                     # doctest: +SKIP
@@ -15,6 +16,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from liteproof.checks import METRICS
+from liteproof.errors import ModelError
+from liteproof.measure.identity import differing_options
 from liteproof.measure.layers import comparable
 from liteproof.measure.weights import bias_error_lsb, weight_error_lsb
 from liteproof.recipes import Recipe
@@ -58,7 +61,8 @@ def layer_faults(float32: Model, variant: Model, promise: Recipe) -> Mapping[str
     }
     for place, _, fault in (*_missing(alignment, float32), *_of_other_shape(alignment, float32, variant)):
         found[place].append(fault)
-    for place, fault in (*_of_constants(alignment, match_weights(float32, variant)), *_of_rules(variant, promise)):
+    constants = _of_constants(alignment, match_weights(float32, variant))
+    for place, fault in (*constants, *_of_options(alignment), *_of_rules(variant, promise)):
         found[place].append(fault)
     return {place: Charge(place, tensors[place], tuple(faults)) for place, faults in found.items() if place in tensors}
 
@@ -114,19 +118,38 @@ def _of_constants(alignment: Alignment, matching: Matching) -> Iterator[tuple[st
     for pair in matching.pairs:
         by_place[pair.operator].append(pair)
     for place, pairs in by_place.items():
-        for measure in (weight_error_lsb, bias_error_lsb):
-            measurement = measure(Matching(tuple(pairs)))
-            if (measurement.value or 0.0) > (METRICS[measurement.metric].default or 0.0):
-                yield from ((place, cause) for cause in measurement.causes)
+        yield from ((place, fault) for fault in _of_pairs(Matching(tuple(pairs))))
     places = {pair.float32.place: pair.variant.place for pair in alignment.pairs}
     for parameter in matching.unmatched_float32:
         if parameter.role == "bias" and parameter.place in places:
             yield places[parameter.place], f"its bias is missing: float32's {parameter.place} has one"
 
 
+def _of_pairs(matching: Matching) -> Iterator[str]:
+    for measure in (weight_error_lsb, bias_error_lsb):
+        try:
+            measurement = measure(matching)
+        except ModelError as error:  # cut short, or its scales do not fit it
+            yield error.found
+            return
+        if (measurement.value or 0.0) > (METRICS[measurement.metric].default or 0.0):
+            yield from measurement.causes
+
+
+def _of_options(alignment: Alignment) -> Iterator[tuple[str, str]]:
+    """Operators that compute with other options than the float32 variant's."""
+    for pair in alignment.pairs:
+        for name, expected, found in differing_options(pair):
+            yield pair.variant.place, f"{name} is {found}, float32's {expected}"
+
+
 def _of_rules(variant: Model, promise: Recipe) -> Iterator[tuple[str, str]]:
     """Rules of the specification that are broken."""
-    for violation in violations(variant, promise):
+    try:
+        broken_rules = violations(variant, promise)
+    except ModelError:
+        return  # a constant that cannot be read: the charge above says which
+    for violation in broken_rules:
         if violation.subgraph == 0:
             broken = (
                 f"{violation.rule}: tensor '{violation.tensor}' has {violation.found}, expected {violation.expected}"
