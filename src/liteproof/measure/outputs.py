@@ -238,7 +238,7 @@ def rerun_mismatch(first: Floats, again: Floats) -> Measurement:
         "rerun_mismatch",
         share,
         samples=len(first),
-        detail=f"in {len(rows)} of {len(first)} samples, by up to {np.nanmax(np.abs(first - again)):.3g}",
+        detail=f"in {len(rows)} of {len(first)} samples, by up to {_largest(first, again):.3g}",
         causes=(
             "an operator draws random numbers (dropout left in, random augmentation)",
             "state leaks from sample to sample",
@@ -271,7 +271,7 @@ def batch_mismatch(single: Floats, batched: Floats, batch: int, codes: Codes | N
         "batch_mismatch",
         share,
         samples=len(single),
-        detail=f"in batches of {batch}, by up to {np.nanmax(np.abs(single - batched)):.3g}",
+        detail=f"in batches of {batch}, by up to {_largest(single, batched):.3g}",
         causes=(
             "a layer computes over the batch (batch normalization in training mode)",
             "a constant or a reshape in the graph is written for one sample",
@@ -349,8 +349,14 @@ def _settle(rate: float, limit: float) -> int | None:
     return wilson_samples_to_settle(rate, limit, "at_most")
 
 
+def _largest(one: Floats, other: Floats) -> float:
+    """The largest difference; infinite where one of the two is not a number."""
+    difference = np.abs(one.astype(np.float64) - other)
+    return float(np.where(np.isnan(one) & np.isnan(other), 0.0, np.nan_to_num(difference, nan=np.inf)).max())
+
+
 def _steps(shipped: Floats, builtin: Floats, codes: Codes | None) -> str:
-    largest = float(np.nanmax(np.abs(shipped.astype(np.float64) - builtin)))
+    largest = _largest(shipped, builtin)
     return f"{largest / codes.step:.3g} steps" if codes else f"{largest:.3g}"
 
 
