@@ -15,12 +15,14 @@ import io
 import json
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import liteproof
+from liteproof.errors import ModelError
 from liteproof.plan import Case, File, Model, Plan, Target, Variant, float_io_twin
 from liteproof.store import Entry, Store, file_sha256
+from liteproof.tflite.reader import OperatorCode, read_model
 
 # What of the package no target needs: converting, manifests, this room, and the command line.
 _STAYS = frozenset({"acceptance", "cli.py", "convert", "manifest", "targets"})
@@ -48,11 +50,19 @@ class BundleFile:
 
 @dataclass(frozen=True)
 class Bundle:
-    """Files, and the plan with their paths there. `code` is the archive of the suites and the code below them."""
+    """What travels.
+
+    Attributes:
+        files: Kept at the target by their digests.
+        plan: With the files' paths there.
+        code: Which of them is the archive of the suites and the code below them.
+        operators: What operators the files under judgement list, by "model variant".
+    """
 
     files: tuple[BundleFile, ...]
     plan: Plan
     code: str
+    operators: Mapping[str, tuple[OperatorCode, ...]] = field(default_factory=dict)
 
 
 def make_bundle(plan: Plan, target: Target, store: Store, cases: Iterable[Case], suites: Iterable[Path]) -> Bundle:
@@ -70,7 +80,9 @@ def make_bundle(plan: Plan, target: Target, store: Store, cases: Iterable[Case],
     for case in cases:
         if case.target == target:
             models[case.model.name] = case.model
-            wanted.setdefault(case.model.name, []).append(case.variant)
+            variants = wanted.setdefault(case.model.name, [])
+            if case.variant not in variants:
+                variants.append(case.variant)
     code = _bytes_file("code", "zip", archive(code_files({folder.name: folder for folder in suites})))
     files = [code]
     travelling = []
@@ -85,7 +97,23 @@ def make_bundle(plan: Plan, target: Target, store: Store, cases: Iterable[Case],
             moved = replace(moved, calibration=calibration)
         travelling.append(moved)
     unique = {file.path: file for file in files}
-    return Bundle(tuple(unique.values()), replace(plan, models=tuple(travelling), targets=(target,)), code.path)
+    operators = {
+        f"{name} {v.name}": codes for name, vs in wanted.items() for v in vs if (codes := _operators(store, v))
+    }
+    return Bundle(
+        tuple(unique.values()), replace(plan, models=tuple(travelling), targets=(target,)), code.path, operators
+    )
+
+
+def _operators(store: Store, variant: Variant) -> tuple[OperatorCode, ...]:
+    """What a file lists; nothing of one that is not there or is broken, of which the suites will tell."""
+    entry = store.get(variant.key)
+    if entry is None:
+        return ()
+    try:
+        return tuple(read_model(entry.path).operator_codes)
+    except ModelError:
+        return ()
 
 
 def code_files(suites: Mapping[str, Path]) -> Iterator[tuple[str, bytes]]:

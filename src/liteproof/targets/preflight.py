@@ -15,6 +15,8 @@ from typing import Any
 from liteproof.errors import TargetError
 from liteproof.plan import Target
 from liteproof.report.wording import size
+from liteproof.tflite.op_versions import lacking
+from liteproof.tflite.reader import OperatorCode
 
 Facts = Mapping[str, Any]
 
@@ -63,7 +65,7 @@ def problems(target: Target, facts: Facts, now: float) -> list[str]:
     python = tuple(facts["python"])
     if python[:2] < PYTHON:
         found.append(f"Python {'.'.join(map(str, python))}: too old")
-    missing, old = lacking(target, facts)
+    missing, old = lacking_packages(target, facts)
     if missing:
         found.append("not installed: " + ", ".join(missing))
     if old:
@@ -81,7 +83,7 @@ def problems(target: Target, facts: Facts, now: float) -> list[str]:
     return found
 
 
-def lacking(target: Target, facts: Facts) -> tuple[list[str], list[str]]:
+def lacking_packages(target: Target, facts: Facts) -> tuple[list[str], list[str]]:
     """Packages that are missing, and those that are too old, as a person reads them."""
     packages = facts["packages"]
     missing = [name for name in NEEDED if name not in packages]
@@ -126,7 +128,7 @@ def requirements(target: Target, facts: Facts) -> list[str]:
 
 def cure(target: Target, facts: Facts) -> str:
     """The exact command that installs what is missing."""
-    if not any(lacking(target, facts)):
+    if not any(lacking_packages(target, facts)):
         return f"liteproof doctor {target.name}"
     if target.python is None:
         return f"liteproof doctor {target.name} --install"
@@ -166,6 +168,23 @@ def describe(target: Target, facts: Facts, now: float) -> str:
     ending = ["ready"] if not found else [*(f"WRONG: {problem}" for problem in found), f"next: {cure(target, facts)}"]
     advice = [f"note: {line}" for line in notes(facts)]
     return "\n".join([target.name, text, *(f"  {line}" for line in (*advice, *ending))])
+
+
+def lacking_operators(target: Target, facts: Facts, operators: Mapping[str, Sequence[OperatorCode]]) -> list[str]:
+    """What files list that the target's runtime lacks: known before anything is sent.
+
+    Args:
+        target: Where.
+        facts: Its survey.
+        operators: Of each file under judgement, by its name.
+    """
+    name, version = runtime_of(target, facts)
+    found = []
+    for file, codes in operators.items():
+        missing = [f"{code.name} version {code.version}" for code in codes if lacking(code, name, version)]
+        if missing:
+            found.append(f"{file} needs {', '.join(missing)}, which {name} {version} lacks")
+    return found
 
 
 def notes(facts: Facts) -> list[str]:

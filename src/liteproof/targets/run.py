@@ -203,6 +203,7 @@ class _Work:
         self.machines = machines
         self.patience = patience
         self.remaining = dict.fromkeys(job.tests)
+        self.foretold = False
 
     def to_the_end(self) -> None:
         tries, pause = 0, self.patience.pause_s
@@ -240,11 +241,20 @@ class _Work:
             line.send("survey", packages=preflight.packages_asked())
             facts = self._answer(line, "surveyed")["facts"]
             preflight.require(self.job.target, facts, time.time())
+            self._foretell(facts)
             with self.machines.use(facts["boot"], self.stop):
                 self._lock(line)
                 self._send_bundle(line, facts)
                 while self.remaining and not self.stop.is_set():
                     self._run(line, facts)
+
+    def _foretell(self, facts: Mapping[str, Any]) -> None:
+        """Tell once which files will not load, and what makes times worse, before anything is sent."""
+        if not self.foretold:
+            self.foretold = True
+            lacking = preflight.lacking_operators(self.job.target, facts, self.job.bundle.operators)
+            for text in (*lacking, *preflight.notes(facts)):
+                self.tell(Note(self.name, text))
 
     def _lock(self, line: Line) -> None:
         deadline = time.monotonic() + self.patience.busy_s
