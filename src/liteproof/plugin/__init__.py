@@ -44,6 +44,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="refuse everything in a manifest that runs Python (for models from a fork)",
     )
     group.addoption(
+        "--test-timeout",
+        metavar="=SECONDS",
+        type=float,
+        default=1800.0,
+        help="kill a test on this machine that gives no sign for so long; it is UNMEASURED (default: 1800)",
+    )
+    group.addoption(
         "--changed-since",
         metavar="=REV",
         help="judge only models whose inputs differ from this git revision (none: status 5)",

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from liteproof.checks import METRICS, Measurement
 from liteproof.errors import LiteproofError, TargetError
 from liteproof.measure.parity import SAMPLES
 from liteproof.plan import Case, Target
-from liteproof.plugin.recording import Recorder, metrics_of, test_id
+from liteproof.plugin.deaths import log, report_death, report_not_run
+from liteproof.plugin.isolation import Isolated, heed, possible
+from liteproof.plugin.recording import metrics_of, test_id
 from liteproof.targets import run
 from liteproof.targets.bundle import make_bundle
 
