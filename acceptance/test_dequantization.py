@@ -6,22 +6,24 @@ docs/suites/dequantization.md says where each rule comes from and what to do whe
 import pytest
 
 from liteproof.measure import activations, dequantization, weights
+from liteproof.measure.subject import Subject
+from liteproof.plugin.fixtures import Check
 
 
 @pytest.mark.measures("roundtrip_error_lsb")
-def test_inputs_round_trip(case, check):
+def test_inputs_round_trip(case: Subject, check: Check) -> None:
     """An input comes back from its code within half a step."""
     check(dequantization.roundtrip_error_lsb(case.ends))
 
 
 @pytest.mark.measures("saturation")
-def test_inputs_fit_their_range(case, check):
+def test_inputs_fit_their_range(case: Subject, check: Check) -> None:
     """Few inputs lie beyond the range that the calibration set gave the input tensor."""
     check(dequantization.saturation(case.ends))
 
 
 @pytest.mark.measures("activation_overflow", "activation_range_use")
-def test_activations_fit_their_range(case, check):
+def test_activations_fit_their_range(case: Subject, check: Check) -> None:
     """Every activation's range holds what the float32 variant's activation takes, and is not much wider."""
     ranges = case.activation_ranges("evaluation")
     check(activations.activation_overflow(ranges))
@@ -29,25 +31,25 @@ def test_activations_fit_their_range(case, check):
 
 
 @pytest.mark.measures("io_mismatch")
-def test_integer_ends_equal_float_ends(case, check):
+def test_integer_ends_equal_float_ends(case: Subject, check: Check) -> None:
     """Integer outputs, dequantized, are the float-ended twin's outputs on the same codes."""
     check(dequantization.io_mismatch(*case.beside_float_twin()))
 
 
 @pytest.mark.measures("dequantize_mismatch")
-def test_formula_is_the_runtimes(case, check):
+def test_formula_is_the_runtimes(case: Subject, check: Check) -> None:
     """Every code of an input or output means what the runtime's own DEQUANTIZE makes of it."""
     check(dequantization.dequantize_mismatch(case.dequantized_by_runtime()))
 
 
 @pytest.mark.measures("weight_error_lsb", "unusable_weights")
-def test_weights_are_rounded(case, check):
+def test_weights_are_rounded(case: Subject, check: Check) -> None:
     """Every weight is the float32 variant's, rounded to the nearest step of its own channel."""
     check(weights.weight_error_lsb(case.matching))
     check(weights.unusable_weights(case.matching))
 
 
 @pytest.mark.measures("bias_error_lsb")
-def test_biases_are_rounded(case, check):
+def test_biases_are_rounded(case: Subject, check: Check) -> None:
     """Every bias is the float32 variant's, rounded to the nearest step."""
     check(weights.bias_error_lsb(case.matching))

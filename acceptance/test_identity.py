@@ -6,58 +6,60 @@ docs/suites/identity.md says where each rule comes from and what to do when it f
 import pytest
 
 from liteproof.measure import identity, weights
+from liteproof.measure.subject import Subject
+from liteproof.plugin.fixtures import Check
 
 
 @pytest.mark.measures("recipe_mismatches")
-def test_keeps_its_recipes_promises(case, check):
+def test_keeps_its_recipes_promises(case: Subject, check: Check) -> None:
     """Weights, activations, inputs and outputs have the types that the recipe promises."""
     check(identity.recipe_mismatches(case.flatbuffer, case.facts, case.float32_facts, case.variant.promise))
 
 
 @pytest.mark.measures("float_ops")
-def test_computes_in_integers(case, check):
+def test_computes_in_integers(case: Subject, check: Check) -> None:
     """No operator of an integer recipe fell back to float."""
     check(identity.float_ops(case.facts))
 
 
 @pytest.mark.measures("interface_mismatches")
-def test_has_the_sources_inputs_and_outputs(case, check):
+def test_has_the_sources_inputs_and_outputs(case: Subject, check: Check) -> None:
     """As many inputs, outputs and classes as the source, of the same shapes."""
     check(identity.interface_mismatches(case.facts, case.float32_facts, case.reference.shape[1:]))
 
 
 @pytest.mark.measures("parameter_mismatch")
-def test_has_the_sources_parameters(case, check):
+def test_has_the_sources_parameters(case: Subject, check: Check) -> None:
     """The constants of the float32 variant, each at its place in the graph, and no others."""
     check(identity.parameter_mismatch(case.matching))
 
 
 @pytest.mark.measures("operator_mismatches")
-def test_has_the_sources_operators(case, check):
+def test_has_the_sources_operators(case: Subject, check: Check) -> None:
     """Strides, paddings, fused activations and other options are the float32 variant's."""
     check(identity.operator_mismatches(case.float32_flatbuffer, case.flatbuffer))
 
 
 @pytest.mark.measures("weight_correlation")
-def test_is_of_the_same_training(case, check):
+def test_is_of_the_same_training(case: Subject, check: Check) -> None:
     """The weights are the source's: another training run agrees on the classes, and has other weights."""
     check(weights.weight_correlation(case.matching))
 
 
 @pytest.mark.measures("float32_error")
-def test_float32_reproduces_the_source(case, check):
+def test_float32_reproduces_the_source(case: Subject, check: Check) -> None:
     """The float32 variant, which others are compared with, gives the source's outputs to float accuracy."""
     check(identity.float32_error(case.reference, case.float32_outputs))
 
 
 @pytest.mark.measures("impossible_bytes")
-def test_size_is_possible(case, check):
+def test_size_is_possible(case: Subject, check: Check) -> None:
     """The file has room for the network's parameters in the recipe's bits."""
     check(identity.impossible_bytes(case.flatbuffer, case.float32_facts, case.variant.promise))
 
 
 @pytest.mark.measures("custom_ops", "unknown_op_versions")
-def test_runtime_has_its_operators(case, check):
+def test_runtime_has_its_operators(case: Subject, check: Check) -> None:
     """Every operator is builtin, and in a version that the target's runtime knows."""
     check(identity.custom_ops(case.flatbuffer))
     check(identity.unknown_op_versions(case.flatbuffer, *case.runtime))

@@ -3,9 +3,11 @@
 import pytest
 
 from liteproof.measure import loading
+from liteproof.measure.subject import Subject
+from liteproof.plugin.fixtures import Check
 
 
 @pytest.mark.measures("loads")
-def test_loads(case, check):
+def test_loads(case: Subject, check: Check) -> None:
     """The runtime takes the file, in a process of its own that it may take down."""
     check(loading.loads(case.loads()))

@@ -6,10 +6,12 @@ docs/suites/quantization_spec.md says where each rule comes from and what to do 
 import pytest
 
 from liteproof.measure import conformance
+from liteproof.measure.subject import Subject
+from liteproof.plugin.fixtures import Check
 
 
 @pytest.mark.measures("spec_violations")
-def test_keeps_to_the_specification(case, check):
+def test_keeps_to_the_specification(case: Subject, check: Check) -> None:
     """No tensor breaks a rule, but for those that the manifest waives with a reason and a last day."""
     promise, waivers = case.variant.promise, case.variant.waivers
     check(conformance.spec_violations(case.flatbuffer, promise, waivers, conformance.today()))

@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from liteproof.checks import Measurement
 from liteproof.errors import Unmeasured
-from liteproof.measure.agreement import Floats, decisions, share
+from liteproof.measure.agreement import share
+from liteproof.measure.decisions import Floats, decisions
 from liteproof.statistics import mcnemar_exact, paired_drop, paired_drop_upper, paired_samples_to_settle
 
 Labels = npt.NDArray[np.integer[Any]]

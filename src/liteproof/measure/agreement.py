@@ -14,38 +14,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from liteproof.checks import Measurement
 from liteproof.errors import Unmeasured
-from liteproof.statistics import wilson, wilson_lower, wilson_samples_to_settle
+from liteproof.measure.decisions import UNDECIDED, Floats, clear_cases, decisions, probabilities
+from liteproof.statistics import mean_interval, samples_to_settle, wilson, wilson_lower, wilson_samples_to_settle
 
-Floats = npt.NDArray[np.floating[Any]]
-Classes = npt.NDArray[np.int64]
-
-UNDECIDED = -1
 FLIPS_NAMED = 5
+CLASSES_NAMED = 3
 FLIPS_KEPT = 1000
 OUTPUTS_KEPT = 200
-
-
-def decisions(outputs: Floats, threshold: float | None = None) -> Classes:
-    """The class that each row decides for, shape (n,); `UNDECIDED` where the row holds NaN or infinity.
-
-    Args:
-        outputs: Shape (n, classes), or (n,) or (n, 1) for one score a sample.
-        threshold: For one score a sample: class 1 at or above it.
-    """
-    rows = outputs.reshape(len(outputs), -1)
-    if rows.shape[1] == 1:
-        classes = (rows[:, 0] >= (0.5 if threshold is None else threshold)).astype(np.int64)
-    else:
-        classes = np.argmax(rows, axis=1).astype(np.int64)
-    classes[~np.isfinite(rows).all(axis=1)] = UNDECIDED
-    return classes
 
 
 def share(metric: str, kept: npt.NDArray[np.bool_], **more: object) -> Measurement:
@@ -90,8 +71,22 @@ def top1_agreement(
         for sample in np.flatnonzero(~same)
     ]
     pairs = Counter(f"{source}→{variant}" for _, source, variant in flipped)
-    evidence = {"flips": dict(pairs.most_common()), "flipped": [list(flip) for flip in flipped[:FLIPS_KEPT]]}
-    return share("top1_agreement", same, detail=_first_flips(flipped), evidence=evidence)
+    clear = int(np.count_nonzero(clear_cases(reference, threshold) & ~same))
+    evidence = {
+        "flips": dict(pairs.most_common()),
+        "flipped": [list(flip) for flip in flipped[:FLIPS_KEPT]],
+        "clear_flips": clear,
+    }
+    return share("top1_agreement", same, detail=_told(flipped, clear), evidence=evidence)
+
+
+def _told(flipped: Sequence[tuple[int, str, str]], clear: int) -> str | None:
+    """First flips, how many of them the source was sure of, and the classes that lost most."""
+    if not flipped:
+        return None
+    losers = Counter(source for _, source, _ in flipped).most_common(CLASSES_NAMED)
+    worst = ", ".join(f"{name} ({count})" for name, count in losers)
+    return f"{_first_flips(flipped)}; {clear} on clear cases, {len(flipped) - clear} on near-ties; most from {worst}"
 
 
 def _class_name(index: int, labels: tuple[str, ...] | None) -> str:
@@ -100,9 +95,7 @@ def _class_name(index: int, labels: tuple[str, ...] | None) -> str:
     return labels[index] if labels and index < len(labels) else str(index)
 
 
-def _first_flips(flipped: Sequence[tuple[int, str, str]]) -> str | None:
-    if not flipped:
-        return None
+def _first_flips(flipped: Sequence[tuple[int, str, str]]) -> str:
     named = ", ".join(f"sample {sample}: {source} → {variant}" for sample, source, variant in flipped[:FLIPS_NAMED])
     more = f" and {len(flipped) - FLIPS_NAMED} more" if len(flipped) > FLIPS_NAMED else ""
     return f"{len(flipped)} flipped ({named}{more})"
@@ -118,6 +111,43 @@ def top5_agreement(reference: Floats, outputs: Floats) -> Measurement:
     best = np.argpartition(reference, -5, axis=1)[:, -5:]
     ours = decisions(outputs)
     return share("top5_agreement", (best == ours[:, None]).any(axis=1))
+
+
+def confidence_drift(reference: Floats, outputs: Floats, threshold: float | None = None) -> Measurement:
+    """Mean absolute change of the winning class's probability where the class stays, with a bootstrap interval.
+
+    A class that stays says nothing of the certainty that a product shows or thresholds on.
+
+    Args:
+        reference: The source's probabilities or logits, shape (n, classes), or one score a sample.
+        outputs: The variant's, the same shape.
+        threshold: For one score a sample.
+
+    Raises:
+        Unmeasured: if no sample keeps its class.
+    """
+    _difference(reference, outputs, "confidence_drift")
+    source, variant = probabilities(reference), probabilities(outputs)
+    winners = decisions(reference, threshold)
+    kept = np.flatnonzero(winners == decisions(outputs, threshold))
+    if not len(kept):
+        raise Unmeasured("confidence_drift: no sample keeps its class", expected="see top1_agreement")
+    column = winners[kept] if source.shape[1] > 1 else np.zeros(len(kept), np.int64)
+    moved = np.abs(variant[kept, column] - source[kept, column])
+    estimate = mean_interval(moved)
+    return Measurement(
+        "confidence_drift",
+        estimate.value,
+        samples=len(kept),
+        interval=estimate.interval,
+        bound=estimate.upper,
+        settle=partial(_settle_mean, len(kept), estimate.value, estimate.upper),
+        detail=f"largest change {float(moved.max()):.3g}, at sample {int(kept[int(moved.argmax())])}",
+    )
+
+
+def _settle_mean(n: int, value: float, bound: float, limit: float) -> int | None:
+    return samples_to_settle(n, value, bound, limit)
 
 
 def _difference(reference: Floats, outputs: Floats, metric: str) -> Floats:

@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
 from liteproof.checks import Measurement
 from liteproof.errors import Unmeasured
-from liteproof.measure.agreement import UNDECIDED, Floats, decisions
+from liteproof.measure.decisions import SUM_TOLERANCE, UNDECIDED, Floats, are_probabilities, clear_cases, decisions
 from liteproof.statistics import wilson, wilson_samples_to_settle, wilson_upper
 from liteproof.tflite.arithmetic import type_range
 from liteproof.tflite.facts import FLOAT_TYPES
@@ -35,12 +34,6 @@ SEEN_OFTEN = 5
 # than a twentieth of that.
 MOVES, FROZEN = 0.1, 0.05
 
-# float32 sums of a softmax are within 1e-6 of one, int16's within 1e-4; this is for models that stop at float16.
-SUM_TOLERANCE = 1e-3
-
-# A case is clear where the source prefers its class by half the probability. Kernels differ by up to 0.11 on healthy
-# files, so that only less clear ones may flip.
-CLEAR = 0.5
 
 # float32 sums in another order differ by some 1e-6 of the largest value.
 FLOAT_ROUNDING = 1e-5
@@ -69,20 +62,6 @@ def codes_of(model: Model, tensor: int) -> Codes | None:
             step, zero_point = float(found.quantization.scales[0]), int(found.quantization.zero_points[0])
             return Codes(step, (low - zero_point) * step, (high - zero_point) * step)
     return None
-
-
-def are_probabilities(outputs: Floats, tolerance: float = SUM_TOLERANCE) -> npt.NDArray[np.bool_]:
-    """Which rows are probabilities: within [0, 1], and summing to one where there are several. Shape (n,).
-
-    Args:
-        outputs: Shape (n, classes), or one score a sample.
-        tolerance: How far a sum may be off.
-    """
-    rows = outputs.reshape(len(outputs), -1).astype(np.float64)
-    inside = ((rows >= -SUM_TOLERANCE) & (rows <= 1 + SUM_TOLERANCE)).all(axis=1)
-    if rows.shape[1] == 1:
-        return np.asarray(inside)
-    return np.asarray(inside & (np.abs(rows.sum(axis=1) - 1) <= tolerance))
 
 
 def invalid_probabilities(outputs: Floats, codes: Codes | None = None) -> Measurement:
@@ -277,30 +256,6 @@ def batch_mismatch(single: Floats, batched: Floats, batch: int, codes: Codes | N
             "a constant or a reshape in the graph is written for one sample",
         ),
     )
-
-
-def clear_cases(reference: Floats, threshold: float | None = None) -> npt.NDArray[np.bool_]:
-    """Samples for which the source prefers its class by half the probability or more. Shape (n,).
-
-    Args:
-        reference: Probabilities or logits, told apart by their values; shape (n, classes), or one score a sample.
-        threshold: For one score a sample, on its own scale. A case is clear from half the way to the end of the
-            scale on.
-    """
-    rows = reference.reshape(len(reference), -1).astype(np.float64)
-    logits = not are_probabilities(rows).all()
-    if rows.shape[1] == 1:
-        scores = rows[:, 0]
-        middle = (0.0 if logits else 0.5) if threshold is None else threshold
-        if logits:
-            scores, middle = 1 / (1 + np.exp(-scores)), 1 / (1 + float(np.exp(-middle)))
-        room = np.where(scores >= middle, 1 - middle, middle)
-        return np.asarray(np.abs(scores - middle) >= CLEAR * room)
-    if logits:
-        powers = np.exp(rows - rows.max(axis=1, keepdims=True))
-        rows = powers / powers.sum(axis=1, keepdims=True)
-    best = np.partition(rows, -2, axis=1)[:, -2:]
-    return np.asarray(best[:, 1] - best[:, 0] >= CLEAR)
 
 
 def kernel_path_flips(

@@ -19,7 +19,7 @@ import numpy as np
 
 from liteproof.checks import Measurement
 from liteproof.errors import Unmeasured
-from liteproof.measure.agreement import Floats, decisions
+from liteproof.measure.decisions import Floats, decisions
 from liteproof.measure.outputs import Codes
 from liteproof.measure.runtime import Kernels
 from liteproof.statistics import wilson, wilson_lower, wilson_samples_to_settle

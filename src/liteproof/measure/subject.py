@@ -23,9 +23,9 @@ import numpy.typing as npt
 from liteproof.errors import ModelError, Unmeasured
 from liteproof.measure import parity, remembered, size
 from liteproof.measure.activations import CLIPPING_LIMIT, ActivationRange, Seen, activation_ranges, observe
-from liteproof.measure.agreement import decisions
 from liteproof.measure.batches import grouped
 from liteproof.measure.cold_start import ColdStarts, cold_starts
+from liteproof.measure.decisions import decisions
 from liteproof.measure.evaluation import Evaluation, read_evaluation
 from liteproof.measure.machine import describe_machine
 from liteproof.measure.outputs import Codes, codes_of

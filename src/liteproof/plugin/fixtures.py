@@ -18,6 +18,9 @@ from liteproof.plugin.recording import Recorder
 
 BENCH = pytest.StashKey[Bench]()
 
+# What `check` is: it records a measurement and holds it against its limit.
+Check = Callable[[Measurement], None]
+
 
 @pytest.fixture
 def case(request: pytest.FixtureRequest) -> Subject:
@@ -28,7 +31,7 @@ def case(request: pytest.FixtureRequest) -> Subject:
 
 
 @pytest.fixture
-def check(request: pytest.FixtureRequest, case: Subject) -> Callable[[Measurement], None]:
+def check(request: pytest.FixtureRequest, case: Subject) -> Check:
     """Record a measurement and hold it against the case's limit; the test fails at its end if a gate was missed."""
     recorder = Recorder.of(request.node)
 
