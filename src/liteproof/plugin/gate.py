@@ -11,6 +11,7 @@ travel on its report; the reports are written when the session ends.
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 from collections.abc import Generator, Iterable
 from pathlib import Path
@@ -26,6 +27,7 @@ from liteproof.plan import Case, Plan, Target, unmet
 from liteproof.plugin.board import Board
 from liteproof.plugin.fixtures import BENCH
 from liteproof.plugin.recording import GateMissed, Recorder, recorded
+from liteproof.plugin.termination import Termination
 from liteproof.store import Store
 
 if TYPE_CHECKING:
@@ -77,6 +79,8 @@ class Gate:
                     self.bench.runtime_of(target)
         except LiteproofError as error:
             raise pytest.UsageError(str(error)) from None
+        if threading.current_thread() is threading.main_thread():
+            session.config.pluginmanager.register(Termination(), "liteproof-termination")
         if session.config.option.signoff:
             from liteproof.plugin.signoff import SignOffRun
 
@@ -275,8 +279,8 @@ class Gate:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
         try:
             self.folder = write(self.results, self.report_folder())
-            if self.signoff and _granted(self.results):
-                self.signoff.write(self.folder)
+            if self.signoff:
+                self.results = self.signoff.release(self.results, self.folder)
         except UsageError as error:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
             session.config.get_terminal_writer().line(f"\nERROR: {error}", red=True)

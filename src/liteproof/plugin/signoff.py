@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from liteproof.checks import METRICS, Verdict
+from liteproof.errors import UsageError
 from liteproof.measure.evaluation import read_evaluation
 from liteproof.plan import Case, Model, unmet
 from liteproof.plugin.work_tree import State, state_of
 from liteproof.report import release
 from liteproof.report.results import Results, SignOff
-from liteproof.report.signoff import Demand, blockers
+from liteproof.report.signoff import Demand, blockers, withdrawn
+from liteproof.report.writer import write
 from liteproof.store import digest_of, file_sha256
 
 if TYPE_CHECKING:
@@ -122,9 +124,7 @@ class SignOffRun:
             yield f"failed without missing a gate: {_some(others)}"
 
     def _narrowed(self) -> Iterator[str]:
-        for destination, written in NARROWING.items():
-            if getattr(self.config.option, destination, None):
-                yield f"the run was narrowed by {written}"
+        yield from narrowed_by(self.config.option)
         if any("::" in argument for argument in self.config.args):
             yield "the run was narrowed to single tests by their ids"
         if self.left_out:
@@ -170,18 +170,30 @@ class SignOffRun:
         }
         named = self.config.option.targets
         targets = self.config.invocation_params.dir / named if named else root / "targets.toml"
-        for path in (*sorted(conftests), self.config.inipath, targets):
-            if path and path.is_file():
+        ini = self.config.inipath
+        for path in (*sorted(conftests), *([ini] if ini else []), targets):
+            if path.is_file():
                 yield path, path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
 
     # -- the folder -------------------------------------------------------------------------------------------------
 
-    def write(self, folder: Path) -> list[Path]:
-        """Write the release folders beside a run's reports.
+    def release(self, results: Results, folder: Path) -> Results:
+        """Write the release folders beside a run's reports, if the sign-off was granted.
 
         Raises:
-            UsageError: if they cannot be written.
+            UsageError: if they cannot be written; the reports say so then, and that nothing was granted.
         """
+        if not results.signoff or not results.signoff.granted:
+            return results
+        try:
+            self._write(folder)
+        except (UsageError, OSError) as error:
+            reason = error.found if isinstance(error, UsageError) else str(error)
+            write(withdrawn(results, reason), folder.parent)
+            raise UsageError(f"no release: {reason}", where=str(folder)) from error
+        return results
+
+    def _write(self, folder: Path) -> None:
         models = {model.name: model for model in self.gate.plan.models}
         keys = {(model.name, variant.name): variant.key for model in models.values() for variant in model.variants}
 
@@ -189,12 +201,24 @@ class SignOffRun:
             entry = self.gate.store.get(keys[model, variant])
             return entry.path if entry else Path(f"{model}-{variant}.tflite")
 
-        return release.write(folder, file_of, lambda model: _ranges(models[model]))
+        release.write(folder, file_of, lambda model: _ranges(models[model]))
+
+
+def narrowed_by(option: object) -> Iterator[str]:
+    """The options that keep a run from judging everything, a sentence each.
+
+    >>> from types import SimpleNamespace
+    >>> list(narrowed_by(SimpleNamespace(keyword="size", verbose=1)))
+    ['the run was narrowed by -k']
+    """
+    for destination, written in NARROWING.items():
+        if getattr(option, destination, None):
+            yield f"the run was narrowed by {written}"
 
 
 def _gates(case: Case) -> Iterator[str]:
     for metric in case.variant.budgets.get(case.target.name, {}):
-        if case.limit(metric) is not None and unmet(METRICS[metric], case.model, case.variant) is None:
+        if case.limit(metric) is not None and unmet(METRICS[metric], case.model, case.variant, case.target) is None:
             yield metric
 
 

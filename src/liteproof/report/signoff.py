@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from liteproof.checks import Check, Verdict
 from liteproof.report.results import Results
@@ -45,6 +45,24 @@ def blockers(results: Results, demand: Demand) -> tuple[str, ...]:
         *_never_checked(results, demand),
     ]
     return tuple(dict.fromkeys(found))
+
+
+def lines(results: Results) -> list[str]:
+    """What came of the sign-off, as every report shows it: the decision, then what blocks; none if none was asked."""
+    signoff = results.signoff
+    if signoff is None:
+        return []
+    if signoff.granted:
+        return [f"sign-off granted: {', '.join(results.models)}"]
+    return [f"sign-off refused, blocked by {len(signoff.blocked_by)}:", *signoff.blocked_by]
+
+
+def withdrawn(results: Results, reason: str) -> Results:
+    """The results of a run whose sign-off was granted and whose release folder could not be written."""
+    if results.signoff is None or not results.signoff.granted:
+        return results
+    blocked = (f"the release folder could not be written: {reason}",)
+    return replace(results, signoff=replace(results.signoff, granted=False, blocked_by=blocked))
 
 
 def _cut_off(results: Results) -> Iterator[str]:

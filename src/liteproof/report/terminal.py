@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from liteproof.checks import Check, Verdict
-from liteproof.report import comparison, recommendation, table, wording
+from liteproof.report import comparison, recommendation, signoff, table, wording
 from liteproof.report.comparison import Comparison
 from liteproof.report.results import Results
 
@@ -49,12 +49,8 @@ def show(results: Results, stream: TextIO, *, width: int, color: bool) -> None:
 
 def decision(results: Results) -> list[str]:
     """The last lines: which variant to ship where, and what came of a sign-off."""
-    found = recommendation.lines(results)
-    if results.signoff is None:
-        return found
-    if results.signoff.granted:
-        return [*found, f"sign-off granted: release/{{{','.join(results.models)}}} beside the reports"]
-    return [*found, "sign-off refused:", *(f"  {sentence}" for sentence in results.signoff.blocked_by)]
+    head, *rest = signoff.lines(results) or [""]
+    return [*recommendation.lines(results), *([head] if head else []), *(f"  {sentence}" for sentence in rest)]
 
 
 def show_comparison(compared: Comparison, stream: TextIO, *, width: int, color: bool) -> None:
