@@ -1,4 +1,5 @@
-"""What each file answers: the plain script's opinion, and how far its outputs are from the healthy file's.
+"""What each file answers: the plain script's opinion, how far its outputs are from the healthy file's, and what
+`liteproof explain` makes of it.
 
     python -m tests.mutants.answers REQUEST.json
 
@@ -12,13 +13,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from tests.mutants import plain_script
 
+LISTED = 2
 ROOT = Path(__file__).parents[2]
 
 
@@ -28,16 +30,18 @@ class Answer:
 
     Attributes:
         agreement: What the plain script measures; None where it ends with an error.
-        difference: Largest difference of an output value from the healthy file's over the whole evaluation set; None where
-            there are none to compare. Not a number where one of them is not.
+        difference: Largest difference of an output value from the healthy file's over the whole evaluation set; None
+            where there are none to compare. Not a number where one of them is not.
         flips: Samples of the evaluation set whose class is another than the healthy file's.
         error: What the plain script ended with.
+        layers: The layers that the diagnosis lists first: operator and output tensor of each.
     """
 
     agreement: float | None = None
     difference: float | None = None
     flips: int | None = None
     error: str | None = None
+    layers: tuple[tuple[str, str], ...] = ()
 
     @property
     def script_passes(self) -> bool:
@@ -50,25 +54,44 @@ class Answer:
         return self.difference == 0.0
 
 
-def ask(files: Mapping[str, tuple[Path, Path]], x: np.ndarray, reference: np.ndarray, scratch: Path) -> dict[str, Answer]:
+@dataclass(frozen=True)
+class Question:
+    """A file to ask.
+
+    Attributes:
+        file: The mutant.
+        base: The healthy file that its outputs are compared with.
+        float32: The healthy float32 file that its layers are compared with.
+        claim: The recipe that it is sold as.
+        one_layer: Whether the defect sits in one layer, so that the diagnosis is asked for it.
+    """
+
+    file: str
+    base: str
+    float32: str
+    claim: str
+    one_layer: bool = False
+
+
+def ask(questions: Mapping[str, Question], x: np.ndarray, reference: np.ndarray, scratch: Path) -> dict[str, Answer]:
     """What files answer.
 
     Args:
-        files: By name: the file, and the healthy one that it was made from.
+        questions: The files by name.
         x: The evaluation set, shape (n, …).
         reference: The source's outputs, shape (n, classes).
         scratch: A folder to write to.
     """
     np.savez(scratch / "evaluation.npz", x=x, reference=reference)
     answers: dict[str, Answer] = {}
-    while waiting := [name for name in files if name not in answers]:
+    while waiting := [name for name in questions if name not in answers]:
         request = scratch / "request.json"
-        request.write_text(json.dumps({name: [str(path) for path in files[name]] for name in waiting}))
+        request.write_text(json.dumps({name: asdict(questions[name]) for name in waiting}))
         command = [sys.executable, "-m", "tests.mutants.answers", str(request)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         for line in done.stdout.splitlines():
             name, answer = json.loads(line)
-            answers[name] = Answer(**answer)
+            answers[name] = Answer(**answer | {"layers": tuple(map(tuple, answer["layers"]))})
         if done.returncode:
             died = next(name for name in waiting if name not in answers)
             answers[died] = Answer(error=f"its process ended with status {done.returncode}")
@@ -80,10 +103,15 @@ def main(request: Path) -> None:
     with np.load(request.parent / "evaluation.npz") as archive:
         x, reference = archive["x"], archive["reference"]
     healthy: dict[str, np.ndarray] = {}
-    for name, (path, base) in json.loads(request.read_text()).items():
-        if base not in healthy:
-            healthy[base] = outputs(Path(base), x)
-        print(json.dumps([name, asdict(answer(Path(path), healthy[base], x, reference))]), flush=True)
+    for name, asked in json.loads(request.read_text()).items():
+        question = Question(**asked)
+        if question.base not in healthy:
+            healthy[question.base] = outputs(Path(question.base), x)
+        found = answer(Path(question.file), healthy[question.base], x, reference)
+        if question.one_layer:
+            found = replace(found, layers=diagnosed(question, x))
+        sys.stdout.write(json.dumps([name, asdict(found)]) + "\n")
+        sys.stdout.flush()
 
 
 def answer(path: Path, healthy: np.ndarray, x: np.ndarray, reference: np.ndarray) -> Answer:
@@ -97,6 +125,22 @@ def answer(path: Path, healthy: np.ndarray, x: np.ndarray, reference: np.ndarray
         return Answer(agreement)
     flips = int(np.count_nonzero(found.argmax(axis=1) != healthy.argmax(axis=1)))
     return Answer(agreement, float(np.abs(found.astype(np.float64) - healthy).max()), flips)
+
+
+def diagnosed(question: Question, x: np.ndarray) -> tuple[tuple[str, str], ...]:
+    """The layers that `liteproof explain` lists first; of a file that does not run, by what its tables tell."""
+    from liteproof.errors import LiteproofError
+    from liteproof.measure.diagnosis import SAMPLES, diagnose
+    from liteproof.recipes import RECIPES
+
+    files, promise = (Path(question.float32), Path(question.file)), RECIPES[question.claim]
+    for values in (x[:SAMPLES], None):
+        try:
+            found = diagnose(*files, values, promise, runtime="ai_edge_litert")
+        except LiteproofError:
+            continue
+        return tuple((finding.layer.place, finding.layer.tensor) for finding in found[:LISTED])
+    return ()
 
 
 def outputs(path: Path, x: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from tests.mutants.kinds import Origin, calibrates, files
 Data = Mapping[str, np.ndarray]
 
 
-# -- sold as another recipe ---------------------------------------------------------------------------------------------
+# -- sold as another recipe -------------------------------------------------------------------------------------------
 
 
 @files("int8", claim="uint8")
@@ -66,7 +66,7 @@ def int8_sold_as_int16x8(from_: Origin) -> bytes:
     return from_.variants["int8_float_io"]
 
 
-# -- from another source ------------------------------------------------------------------------------------------------
+# -- from another source ----------------------------------------------------------------------------------------------
 
 
 @files("int8")
@@ -105,7 +105,7 @@ def batch_norm_lost(from_: Origin) -> bytes:
     return from_.foreign["without_batch_norm/int8"]
 
 
-# -- calibrated on the wrong data ---------------------------------------------------------------------------------------
+# -- calibrated on the wrong data -------------------------------------------------------------------------------------
 
 
 @calibrates("int8")
@@ -131,8 +131,7 @@ def calibration_on_one_class(from_: Origin) -> Data:
 def calibration_on_the_evaluation_set(from_: Origin) -> Data:
     """Half of the calibration set is taken from the evaluation set."""
     return {
-        name: np.concatenate([values[:100], from_.evaluation[name][:100]])
-        for name, values in from_.calibration.items()
+        name: np.concatenate([values[:100], from_.evaluation[name][:100]]) for name, values in from_.calibration.items()
     }
 
 

@@ -6,9 +6,10 @@
 >>> found.false_alarms                                              # doctest: +SKIP
 ()
 
-One model folder holds the healthy variants, others hold the mutants as variants that were handed over as files, each with the
-budgets that the model's own manifest gives the recipe that it claims. A mutant by its calibration set is a model folder of
-its own, converted like any other. Acceptance runs (without those that measure time) judge them, a few at a time.
+One model folder holds the healthy variants, others hold the mutants as variants that were handed over as files, each
+with the budgets that the model's own manifest gives the recipe that it claims. A mutant by its calibration set is a
+model folder of its own, converted like any other. Acceptance runs (without what measures time) judge them, a few at a
+time.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import numpy as np
 
 from liteproof.store import Store
 from tests.mutants import conversions, graphs, parameters, weights  # noqa: F401 - they enter their kinds
-from tests.mutants.answers import Answer, ask
+from tests.mutants.answers import Answer, Question, ask
 from tests.mutants.edit import File
 from tests.mutants.folders import folder_of, manifest_of, write_model
 from tests.mutants.kinds import KINDS, Kind, Mutant, Origin, mutate
@@ -81,9 +82,27 @@ class Judged:
         return bool(self.failed)
 
     @property
+    def harmless(self) -> bool:
+        """Whether it answers exactly as the healthy file."""
+        edited = self.mutant is not None and self.mutant.kind.change is not None
+        return edited and self.answer is not None and self.answer.harmless
+
+    @property
     def names(self) -> str | None:
         """What a missed gate names of the place of the defect: the "tensor", at least the "operator", or nothing."""
         return min((found for check in self.failed if (found := self._named(check))), default=None, key=PLACES.index)
+
+    @property
+    def explained(self) -> bool | None:
+        """Whether the diagnosis lists the spoiled layer first or second; None for what is not in one layer.
+
+        An activation's scale and zero point belong to the layer that writes it and to those that read it.
+        """
+        if self.mutant is None or self.mutant.at is None or self.answer is None:
+            return None
+        return any(
+            place in self.mutant.operators or tensor in self.mutant.tensors for place, tensor in self.answer.layers
+        )
 
     def _named(self, check: Check) -> str | None:
         if self.mutant is None:
@@ -120,6 +139,23 @@ class Detection:
         return {name: judged.alarms for name, judged in self.healthy.items() if judged.alarms}
 
     @property
+    def in_one_layer(self) -> list[Judged]:
+        """The mutants whose defect sits in one layer."""
+        return [
+            judged for judged in self.mutants.values() if judged.mutant is not None and judged.mutant.at is not None
+        ]
+
+    @property
+    def explained(self) -> list[bool]:
+        """For each mutant that has spoiled one layer, whether the diagnosis finds it. What is harmless spoils none."""
+        return [bool(judged.explained) for judged in self.in_one_layer if not judged.harmless]
+
+    @property
+    def passed_by_script(self) -> list[str]:
+        """The mutants that the plain script accepts."""
+        return [name for name, judged in self.mutants.items() if judged.answer and judged.answer.script_passes]
+
+    @property
     def escaped(self) -> tuple[str, ...]:
         """The kinds that no gate caught."""
         return tuple(name for name, judged in self.mutants.items() if not judged.caught)
@@ -143,8 +179,10 @@ def detect(model: str, store: Store, scratch: Path) -> Detection:
     folders = [*_healthy(model, origin, scratch), *_spoiled(model, mutants, scratch)]
     private = Store(scratch / "store")
     _share(resolve(folder_of(model), store), store, private)
-    checks = _judge(folders, private, scratch)
-    answers = _answers(model, origin, mutants, store, scratch)
+    with ThreadPoolExecutor(1) as beside:
+        asked = beside.submit(_answers, model, origin, mutants, store, scratch)
+        checks = _judge(folders, private, scratch)
+        answers = asked.result() | _answers_of_converted(model, origin, store, private, scratch)
     return Detection(
         model,
         {name: Judged(name, checks.pop(name), mutant, answers.get(name)) for name, mutant in mutants.items()},
@@ -152,11 +190,11 @@ def detect(model: str, store: Store, scratch: Path) -> Detection:
     )
 
 
-# -- folders ------------------------------------------------------------------------------------------------------------
+# -- folders ----------------------------------------------------------------------------------------------------------
 
 
 def _healthy(model: str, origin: Origin, scratch: Path) -> Iterator[Path]:
-    """The healthy variants: by both toolchains, and each once more as a file that was read and packed without a change."""
+    """The healthy variants: by both toolchains, and each once more as a file, read and packed without a change."""
     made = {name: dict(entries) for name, entries in manifest_of(model)["variants"].items()}
     made |= {name: {"recipe": recipe, "toolchain": toolchain} for name, (recipe, toolchain) in OTHER_TOOLCHAIN.items()}
     yield write_model(scratch / f"{model}-healthy", model, made)
@@ -196,7 +234,7 @@ def _share(model: Any, store: Store, private: Store) -> None:
         private.put(key, found.path, suffix=found.path.suffix, meta=found.meta)
 
 
-# -- the runs -----------------------------------------------------------------------------------------------------------
+# -- the runs ---------------------------------------------------------------------------------------------------------
 
 
 def _judge(folders: Sequence[Path], store: Store, scratch: Path) -> dict[str, tuple[Check, ...]]:
@@ -230,19 +268,44 @@ def _run(folders: Sequence[Path], store: Store, reports: Path) -> dict[str, Any]
     return result
 
 
+# -- the answers ----------------------------------------------------------------------------------------------------
+
+
 def _answers(
     model: str, origin: Origin, mutants: Mapping[str, Mutant], store: Store, scratch: Path
 ) -> dict[str, Answer]:
+    """What the mutants that are files answer."""
     folder = scratch / f"{model}-answers"
     folder.mkdir()
-    files = {}
     for name, content in origin.variants.items():
         (folder / f"{name}.tflite").write_bytes(content)
+    questions = {}
     for name, mutant in mutants.items():
         if mutant.content is not None:
             path = folder / f"mutant_{name}.tflite"
             path.write_bytes(mutant.content)
-            files[name] = (path, folder / f"{mutant.kind.base}.tflite")
+            base, float32 = folder / f"{mutant.kind.base}.tflite", folder / "float32.tflite"
+            questions[name] = Question(str(path), str(base), str(float32), mutant.kind.claim, mutant.at is not None)
+    return ask(questions, origin.evaluation["x"], _reference(model, store), folder)
+
+
+def _answers_of_converted(model: str, origin: Origin, store: Store, private: Store, scratch: Path) -> dict[str, Answer]:
+    """What the variants answer that were converted with another calibration set, beside the healthy one."""
+    healthy = resolve(scratch / f"{model}-healthy", private)
+    base = next(variant for variant in healthy.variants if variant.name == "int8_litert")
+    paths = {"base": entry(private, base.key).path, "float32": entry(private, healthy.float32_key).path}
+    questions = {}
+    for name in (kind.name for kind in kinds_of(model) if kind.calibration is not None):
+        (variant,) = resolve(scratch / f"{model}-{name}", private).variants
+        file = entry(private, variant.key).path
+        questions[name] = Question(str(file), str(paths["base"]), str(paths["float32"]), variant.recipe)
+    folder = scratch / f"{model}-converted"
+    folder.mkdir()
+    return ask(questions, origin.evaluation["x"], _reference(model, store), folder)
+
+
+def _reference(model: str, store: Store) -> np.ndarray:
+    """The source's first output on the evaluation set."""
     with np.load(entry(store, resolve(folder_of(model), store).reference_key).path) as archive:
-        reference = archive[archive.files[0]]
-    return ask(files, origin.evaluation["x"], reference, folder)
+        outputs: np.ndarray = archive[archive.files[0]]
+    return outputs

@@ -195,14 +195,14 @@ class File:
         tensor = self.tensor(index)
         info = np.iinfo(DTYPES[tensor.type])
         low = max(info.min, -info.max)  # symmetric, as weights are
-        codes = np.rint(np.asarray(values, np.float64) / self._spread(index))
+        codes = np.rint(np.asarray(values, np.float64) / self.spread(index))
         return np.clip(codes, low, info.max).astype(DTYPES[tensor.type])
 
     def dequantize(self, index: int) -> np.ndarray:
         """The real values of a constant, float64."""
-        return self.read(index).astype(np.float64) * (self._spread(index) if self.is_quantized(index) else 1.0)
+        return self.read(index).astype(np.float64) * (self.spread(index) if self.is_quantized(index) else 1.0)
 
-    def _spread(self, index: int) -> np.ndarray:
+    def spread(self, index: int) -> np.ndarray:
         """A tensor's scales in a shape that broadcasts over it, float64."""
         shape = [1] * len(self.tensor(index).shape)
         scales = self.scales(index).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Model folders that say what is to be judged: the manifest of an example model with other variants, sources or data."""
+"""Model folders that say what is to be judged: an example model's manifest with other variants, sources or data."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from liteproof.measure.activations import CLIPPING_LIMIT
+from liteproof.recipes import RECIPES
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,7 +36,8 @@ def write_model(
     Args:
         folder: Where; its name is the new model's name.
         name: The example model whose data, labels and budgets it has.
-        variants: Tables of `[variants]` by name. Each gets the budgets that the example model gives its recipe.
+        variants: Tables of `[variants]` by name. Each gets the budgets that the example model gives its recipe, and the
+            limit that converted variants have by default: that their ranges are those of this calibration set.
         source: Another source.
         calibration: Another calibration set.
     """
@@ -50,7 +54,9 @@ def write_model(
         lines += table(f"variants.{variant}", entries)
     lines += table("budgets", {key: value for key, value in budgets.items() if not isinstance(value, dict)})
     for variant, entries in variants.items():
-        lines += table(f"budgets.{variant}", budgets.get(entries.get("recipe", variant), {}))
+        recipe = entries.get("recipe", variant)
+        ranges = {"activation_clipping_lsb": CLIPPING_LIMIT} if RECIPES[recipe].calibrated else {}
+        lines += table(f"budgets.{variant}", budgets.get(recipe, {}) | ranges)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.toml").write_text("\n".join(lines) + "\n")
     return folder

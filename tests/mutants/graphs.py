@@ -115,7 +115,7 @@ def relu_clips_at_one(file: File, from_: Origin) -> At:
 
 @edits("float32")
 def batch_norm_not_folded(file: File, from_: Origin) -> At:
-    """One convolution's batch normalization runs as a multiplication and an addition of its own; outputs are the same."""
+    """One convolution's batch normalization is an operator MUL and an operator ADD of its own."""
     layer = from_.any_layer(file, lambda layer: layer.name == "CONV_2D")
     node, weights = file.graph.operators[layer.operator], file.read(layer.weights)
     gain = np.abs(weights).reshape(len(weights), -1).max(axis=1) + np.float32(0.01)

@@ -14,8 +14,8 @@ enters into `KINDS`:
 - `files`: returns the content of a whole file.
 - `calibrates`: returns another calibration set, which the model is then converted with.
 
-`from_` is what a mutant can be made from: the healthy variants, other conversions, and a random generator whose seed is the
-kind's name, so that a mutant is the same in every run.
+`from_` is what a mutant can be made from: the healthy variants, other conversions, and a random generator whose seed is
+the kind's name, so that a mutant is the same in every run.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Mutant:
         calibration: The calibration set, for such a kind.
         at: Where the defect sits, if that is one layer.
         tensors: Names of the tensors that it changes.
-        operators: The operator that it spoils and those that read what it changes, as messages spell them: "CONV_2D #3".
+        operators: The operator that it spoils and those that read what it changes, as messages spell them.
     """
 
     kind: Kind

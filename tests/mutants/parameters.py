@@ -1,5 +1,7 @@
-"""Wrong quantization parameters: scales, zero points, the quantized dimension. Weights and biases keep their codes unless
-said otherwise."""
+"""Wrong quantization parameters: scales, zero points, the quantized dimension.
+
+Weights and biases keep their codes unless said otherwise.
+"""
 
 import numpy as np
 
@@ -199,7 +201,7 @@ def channel_scale_wrong(file: File, from_: Origin) -> At:
 
 @edits("int8")
 def channel_scale_wrong_with_its_bias(file: File, from_: Origin) -> At:
-    """The scale of one channel is half as large again, and the bias follows it: no rule of the specification is broken."""
+    """The scale of one channel is half as large again, and the bias follows it: no rule is broken."""
     layer = from_.any_layer(file)
     channel = from_.any_channel(file, layer)
     real = file.dequantize(layer.bias)
@@ -235,7 +237,7 @@ def bias_scale_wrong(file: File, from_: Origin) -> At:
 
 @edits("int8")
 def bias_quantized_by_another_scale(file: File, from_: Origin) -> At:
-    """The codes of one bias are a quarter of what they should be: they were quantized by another scale, which is not said."""
+    """The codes of one bias are a quarter of what they should be: another scale was meant."""
     layer = from_.any_layer(file)
     file.write(layer.bias, np.rint(file.read(layer.bias) / 4))
     return At(layer.operator, (layer.bias,))
@@ -251,7 +253,7 @@ def quantized_dimension_wrong(file: File, from_: Origin) -> At:
 
 @edits("int8")
 def per_tensor_weights(file: File, from_: Origin) -> At:
-    """One convolution's weights and bias have one scale for all channels: requantized, so that only precision is lost."""
+    """One convolution's weights have one scale for all channels: requantized, so that only precision is lost."""
     layer = from_.any_layer(file, lambda layer: layer.name != "FULLY_CONNECTED")
     real, bias = file.dequantize(layer.weights), file.dequantize(layer.bias)
     for tensor, values in ((layer.weights, real), (layer.bias, bias)):

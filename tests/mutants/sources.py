@@ -1,9 +1,9 @@
-"""Other sources of an example model: another training run, one that normalises its input, one without batch normalization.
+"""Other sources of an example model: another training run, one that normalises its input, one without batch norms.
 
     python -m tests.mutants.sources models/digits /tmp/out
 
-writes `retrained.keras`, `normalising.keras` and `without_batch_norm.keras`. Another training run of the small network is
-trained from nothing; MobileNetV2 goes on from the committed weights with another seed and the learning rate it began
+writes `retrained.keras`, `normalising.keras` and `without_batch_norm.keras`. Another training run of the small network
+is trained from nothing; MobileNetV2 goes on from the committed weights with another seed and the learning rate it began
 with, which moves every weight by many steps and leaves accuracy as it was.
 """
 
@@ -43,9 +43,8 @@ def main(folder: Path, out: Path) -> None:
 
 def retrained(folder: Path, model: Any) -> Any:
     """Another training run by the model's own script."""
-    from models import training
-
     from fixtures import digits
+    from models import training
 
     script = load_script(folder / "train.py")
     script.SEED, script.EPOCHS = SEED, EPOCHS[folder.name]
@@ -71,9 +70,7 @@ def normalising(model: Any) -> Any:
     import keras
 
     shape = model.inputs[0].shape[1:]
-    rescale = (
-        keras.layers.Rescaling(1 / 16) if shape[0] == 8 else keras.layers.Rescaling(1 / 127.5, offset=-1.0)
-    )
+    rescale = keras.layers.Rescaling(1 / 16) if shape[0] == 8 else keras.layers.Rescaling(1 / 127.5, offset=-1.0)
     given = keras.Input(shape, name=model.inputs[0].name)
     return keras.Model(given, model(rescale(given)), name=model.name)
 

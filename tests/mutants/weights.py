@@ -123,7 +123,7 @@ def codes_one_too_high(file: File, from_: Origin) -> At:
 def weights_truncated(file: File, from_: Origin) -> At:
     """The weights of one layer were cut towards zero instead of rounded to the nearest code."""
     layer = from_.any_layer(file)
-    exact = matching_float(from_, file, layer) / file._spread(layer.weights)
+    exact = matching_float(from_, file, layer) / file.spread(layer.weights)
     file.write(layer.weights, np.trunc(exact))
     return at(layer)
 
@@ -190,7 +190,7 @@ def layer_of_another_training_run(file: File, from_: Origin) -> At:
 
 @edits("int8")
 def bias_dropped(file: File, from_: Origin) -> At:
-    """A dense layer has lost its bias: the operator's third input, which kernels take for optional there, is left out."""
+    """A dense layer has lost its bias: the operator's third input, optional for its kernels, is left out."""
     layer = from_.any_layer(file, lambda layer: layer.name == "FULLY_CONNECTED")
     inputs = np.array(file.graph.operators[layer.operator].inputs)
     inputs[2] = -1
