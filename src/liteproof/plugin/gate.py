@@ -275,12 +275,12 @@ class Gate:
         self.results = compose(self, complete=ended and reached and self.ran == self.selected)
         if self.signoff:
             self.results = self.signoff.decide(self.results)
-            if exitstatus == pytest.ExitCode.OK and not _granted(self.results):
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
         try:
             self.folder = write(self.results, self.report_folder())
             if self.signoff:
                 self.results = self.signoff.release(self.results, self.folder)
+                if exitstatus == pytest.ExitCode.OK and not _granted(self.results):
+                    session.exitstatus = pytest.ExitCode.TESTS_FAILED
         except UsageError as error:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
             session.config.get_terminal_writer().line(f"\nERROR: {error}", red=True)

@@ -180,8 +180,11 @@ class SignOffRun:
     def release(self, results: Results, folder: Path) -> Results:
         """Write the release folders beside a run's reports, if the sign-off was granted.
 
+        Returns:
+            The results; where the folders cannot be written, without the grant, and the reports are made again.
+
         Raises:
-            UsageError: if they cannot be written; the reports say so then, and that nothing was granted.
+            UsageError: if the reports cannot be written either.
         """
         if not results.signoff or not results.signoff.granted:
             return results
@@ -189,8 +192,8 @@ class SignOffRun:
             self._write(folder)
         except (UsageError, OSError) as error:
             reason = error.found if isinstance(error, UsageError) else str(error)
-            write(withdrawn(results, reason), folder.parent)
-            raise UsageError(f"no release: {reason}", where=str(folder)) from error
+            results = withdrawn(results, reason)
+            write(results, folder.parent)
         return results
 
     def _write(self, folder: Path) -> None:
