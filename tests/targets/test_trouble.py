@@ -277,7 +277,11 @@ def test_stale_lock_and_what_was_left_over_do_not_stand_in_the_way(make_job, boa
     board.base.mkdir(parents=True, exist_ok=True)
     (board.base / "lock").write_text('{"run": "old", "who": "a ghost", "pid": 1, "since": 0}')
     (board.base / "runs" / "old").mkdir(parents=True)
-    environment = {**os.environ, "LITEPROOF_BOARD_RUN": "old", "XDG_CACHE_HOME": str(board.cache)}
+    environment = {
+        **os.environ,
+        "LITEPROOF_BOARD_RUN": str(board.base / "runs" / "old"),
+        "XDG_CACHE_HOME": str(board.cache),
+    }
     with subprocess.Popen(["sleep", "300"], env=environment, start_new_session=True) as ghost:
         told = carry_out(make_job(STEPS, pi))
         assert ghost.wait(10) == -signal.SIGKILL

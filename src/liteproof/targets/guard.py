@@ -20,6 +20,7 @@ it lets go of itself with this process.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import ctypes
 import errno
@@ -178,7 +179,7 @@ class Guard:
         mine = {"run": run, "who": who, "pid": os.getpid(), "born": _born(os.getpid()), "since": time.time()}
         os.ftruncate(handle, 0)
         os.pwrite(handle, json.dumps(mine).encode(), 0)
-        left_over = _sweep(None)
+        left_over = _sweep(self.base)
         shutil.rmtree(self.base / "runs", ignore_errors=True)
         self.folder = self.base / "runs" / run
         (self.folder / "tmp").mkdir(parents=True)
@@ -256,7 +257,7 @@ class Guard:
         self,
         code: str,
         arguments: list[str],
-        order: dict[str, Any],
+        order: str,
         silence_s: float,
         deadline_s: float,
         environment: dict[str, str] | None = None,
@@ -268,7 +269,7 @@ class Guard:
         unpacked = self._inside(code).with_suffix("")
         try:
             _unpack(self._inside(code), unpacked)
-            (self.folder / "order.json").write_text(json.dumps(order), encoding="utf-8")
+            (self.folder / "order.json").write_bytes(zlib.decompress(base64.b64decode(order)))
             with Running(self, unpacked, arguments, environment or {}) as running:
                 running.watch(silence_s, deadline_s)
         except OSError as error:
@@ -329,7 +330,7 @@ class Guard:
             signal.signal(number, signal.SIG_IGN)
         if self.lock is None:
             return
-        _sweep(None)
+        _sweep(self.base)
         shutil.rmtree(self.base / "runs", ignore_errors=True)
         os.ftruncate(self.lock, 0)
         os.close(self.lock)
@@ -363,7 +364,7 @@ class Running:
                     "TMPDIR": str(folder / "tmp"),
                     "TF_CPP_MIN_LOG_LEVEL": "2",
                     **environment,
-                    RUN_VARIABLE: folder.name,
+                    RUN_VARIABLE: str(folder),
                 },
                 pass_fds=[theirs],
                 start_new_session=True,
@@ -376,6 +377,7 @@ class Running:
 
     def __exit__(self, *_: object) -> None:
         end(self._process)
+        _sweep(self.guard.base)
         os.close(self._channel)
 
     def watch(self, silence_s: float, deadline_s: float) -> None:
@@ -423,7 +425,7 @@ class Running:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process group: ask, tell, kill. Leaves none of what it started behind."""
+    """End a process group: ask, tell, kill."""
     for number, patience in ENDING:
         if process.poll() is not None:
             break
@@ -434,18 +436,16 @@ def end(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    _sweep(None)
 
 
-def _sweep(run: str | None) -> int:
-    """Kill every process of ours that carries a run's mark: its group may be another, its parent dead. How many."""
+def _sweep(base: Path) -> int:
+    """Kill every process that runs below this folder have started, of whatever group or parent; how many."""
     found = 0
-    mark = f"{RUN_VARIABLE}={run or ''}".encode()
+    mark = os.fsencode(f"{RUN_VARIABLE}={base / 'runs'}{os.sep}")
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if int(entry.name) != os.getpid() and any(
-                word.startswith(mark) for word in (entry / "environ").read_bytes().split(b"\0")
-            ):
+            words = (entry / "environ").read_bytes().split(b"\0")
+            if int(entry.name) != os.getpid() and any(word.startswith(mark) for word in words):
                 os.kill(int(entry.name), signal.SIGKILL)
                 found += 1
     return found

@@ -6,7 +6,7 @@
     >>> told = []
     >>> carry_out(job, told.append)
     >>> told
-    [Finished(target='here')]
+    [Finished(target='here', sent_bytes=0)]
 
 It tells what happens as messages, in order, from whatever thread it runs in. Every test that was asked for is told of:
 reported by the target, crashed, or not run with the reason. A trouble that may pass is met by another line and the
@@ -15,13 +15,16 @@ tests that have not run; one that lasts, or comes again and again without a test
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import getpass
+import json
 import os
 import platform
 import secrets
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,9 +135,10 @@ class Note:
 
 @dataclass(frozen=True)
 class Finished:
-    """Nothing more will come from this target."""
+    """Nothing more will come from this target. `sent_bytes` went there in all."""
 
     target: str
+    sent_bytes: int = 0
 
 
 Message = Began | Started | Reported | Crashed | NotRun | Note | Finished
@@ -189,7 +193,7 @@ def carry_out(
     except Stopped:
         pass
     finally:
-        tell(Finished(job.target.name))
+        tell(Finished(job.target.name, work.sent_bytes))
 
 
 class _Work:
@@ -204,6 +208,7 @@ class _Work:
         self.patience = patience
         self.remaining = dict.fromkeys(job.tests)
         self.foretold = False
+        self.sent_bytes = 0
 
     def to_the_end(self) -> None:
         tries, pause = 0, self.patience.pause_s
@@ -238,15 +243,21 @@ class _Work:
             greeting_s=self.patience.greeting_s,
             frozen_s=self.patience.frozen_s,
         ) as line:
-            line.send("survey", packages=preflight.packages_asked())
-            facts = self._answer(line, "surveyed")["facts"]
-            preflight.require(self.job.target, facts, time.time())
-            self._foretell(facts)
-            with self.machines.use(facts["boot"], self.stop):
-                self._lock(line)
-                self._send_bundle(line, facts)
-                while self.remaining and not self.stop.is_set():
-                    self._run(line, facts)
+            try:
+                self._over(line)
+            finally:
+                self.sent_bytes += line.sent_bytes
+
+    def _over(self, line: Line) -> None:
+        line.send("survey", packages=preflight.packages_asked())
+        facts = self._answer(line, "surveyed")["facts"]
+        preflight.require(self.job.target, facts, time.time())
+        self._foretell(facts)
+        with self.machines.use(facts["boot"], self.stop):
+            self._lock(line)
+            self._send_bundle(line, facts)
+            while self.remaining and not self.stop.is_set():
+                self._run(line, facts)
 
     def _foretell(self, facts: Mapping[str, Any]) -> None:
         """Tell once which files will not load, and what makes times worse, before anything is sent."""
@@ -317,17 +328,16 @@ class _Work:
 
     def _run(self, line: Line, facts: Mapping[str, Any]) -> None:
         """One pytest over there: until it ends, or dies in a test."""
-        import json
-
+        order = {
+            "plan": json.loads(encode(self.job.bundle.plan)),
+            "tests": list(self.remaining),
+            "emulated": facts.get("emulated", ""),
+        }
         line.send(
             "run",
             code=self.job.bundle.code,
             arguments=[*ARGUMENTS, *self.job.arguments],
-            order={
-                "plan": json.loads(encode(self.job.bundle.plan)),
-                "tests": list(self.remaining),
-                "emulated": facts.get("emulated", ""),
-            },
+            order=base64.b64encode(zlib.compress(json.dumps(order).encode())).decode(),
             silence_s=self.patience.silence_s,
             deadline_s=self.patience.deadline_s,
         )

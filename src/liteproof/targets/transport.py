@@ -49,7 +49,7 @@ _TAIL = 4000
 _BOOTSTRAP = """\
 import sys
 sys.path[:] = [p for p in sys.path if p]
-import types
+import types, zlib
 def read(size):
     data = b""
     while len(data) < size:
@@ -62,7 +62,7 @@ def read(size):
 for name, size in {programs!r}:
     module = types.ModuleType(name)
     sys.modules[name] = module
-    exec(compile(read(size), name, "exec"), module.__dict__)
+    exec(compile(zlib.decompress(read(size)), name, "exec"), module.__dict__)
 module.main({marker!r})
 """
 
@@ -158,7 +158,9 @@ class Line:
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._reader = Reader(self._marker)
         self._folder = Path(tempfile.mkdtemp(prefix="liteproof-"))
-        programs = [(module.__name__, Path(str(module.__file__)).read_bytes()) for module in (survey, guard)]
+        programs = [
+            (module.__name__, zlib.compress(Path(str(module.__file__)).read_bytes())) for module in (survey, guard)
+        ]
         bootstrap = _BOOTSTRAP.format(programs=[(name, len(text)) for name, text in programs], marker=self._marker)
         try:
             self._process = subprocess.Popen(
