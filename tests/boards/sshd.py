@@ -148,7 +148,16 @@ def _python() -> Path:
     wanted = requirements()
 
     def make(folder: Path) -> None:
-        pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted]
+        pip = [
+            str(folder / "bin/python"),
+            "-I",
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            *wanted,
+        ]
         for command in ([base, "-m", "venv", str(folder)], pip):
             done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
             if done.returncode:
