@@ -138,9 +138,8 @@ def test_filters_every_table_and_gate(page):
 
 def test_filters_by_verdict_and_words(page):
     choose(page, verdict="FAIL", text="latency P95")
-    checks = js(
-        page, "[...document.querySelectorAll('.model tr[data-row]:not([hidden]) td:nth-of-type(2) a')].map(a => a.textContent)"
-    )
+    metrics = "document.querySelectorAll('.model tr[data-row]:not([hidden]) td:nth-of-type(2) a')"
+    checks = js(page, f"[...{metrics}].map(a => a.textContent)")
     assert set(checks) == {"latency_p95_ms"}
     assert len(checks) == 4
 
