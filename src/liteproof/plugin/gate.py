@@ -11,6 +11,7 @@ travel on its report; the reports are written when the session ends.
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 import time
 from collections.abc import Generator, Iterable
@@ -71,6 +72,7 @@ class Gate:
         if self.worker:
             self.plan = plans.decode(cast("Any", self.config).workerinput["liteproof_plan"])
             return
+        _end_alike_when_terminated()
         try:
             self.plan = self._load_plan(session.config)
             _refuse_in_parallel(self.plan, session.config)
@@ -307,8 +309,22 @@ class Gate:
             terminalreporter.write_line("This run was cut off: what is missing above was not judged.", red=True)
         shown = f"; reports in {_near(self.folder)}" if self.folder else ""
         terminalreporter.write_line(f"{headline(self.results)}{shown}")
-        for line in terminal.decision(self.results):
+        for line in (*terminal.decision(self.results), *_elsewhere(self.results)):
             terminalreporter.write_line(line)
+
+
+def _elsewhere(results: Results) -> list[str]:
+    """Reports that could not be made here, and annotations where the run is one of GitHub Actions."""
+    from liteproof.report import github, writer
+
+    note = writer.left_out()
+    return [*([note] if note else []), *github.publish(results, os.environ)]
+
+
+def _end_alike_when_terminated() -> None:
+    """Let SIGTERM end a run as Ctrl-C does: with the reports of what was judged."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _refuse_in_parallel(plan: Plan, config: pytest.Config) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from liteproof import __version__
+from liteproof.checks import METRICS
 from liteproof.manifest.keys import find_module
 from liteproof.manifest.place import Place
 from liteproof.measure.machine import describe_machine
-from liteproof.plan import Model, Plan, Target, Variant
+from liteproof.plan import Model, Plan, Target, Variant, unmet
 from liteproof.report.results import Results, Run, verdicts_of
 from liteproof.store import Store, file_sha256
 
@@ -75,7 +76,8 @@ def _model(model: Model, store: Store, root: Path) -> dict[str, Any]:
             "sha256": model.evaluation.sha256,
         },
         "calibration": _calibration(model, root),
-        "variants": {variant.name: _variant(variant, store, root) for variant in model.variants},
+        "accepted": _accepted(model),
+        "variants": {variant.name: _variant(model, variant, store, root) for variant in model.variants},
     }
 
 
@@ -90,7 +92,16 @@ def _calibration(model: Model, root: Path) -> dict[str, Any] | None:
     return {"file": _relative(str(module), root), "callable": given.callable, "sha256": file_sha256(module)}
 
 
-def _variant(variant: Variant, store: Store, root: Path) -> dict[str, Any]:
+def _accepted(model: Model) -> dict[str, dict[str, dict[str, float]]]:
+    """The accepted baseline: variant → target → metric → value."""
+    return {
+        variant.name: {target: dict(accepted.metrics) for target, accepted in variant.accepted.items()}
+        for variant in model.variants
+        if variant.accepted
+    }
+
+
+def _variant(model: Model, variant: Variant, store: Store, root: Path) -> dict[str, Any]:
     entry = store.get(variant.key)
     return {
         "file": _relative(variant.file.path, root) if variant.file else f"{variant.name}.tflite",
@@ -98,6 +109,13 @@ def _variant(variant: Variant, store: Store, root: Path) -> dict[str, Any]:
         "bytes": entry.bytes if entry else None,
         "recipe": variant.recipe,
         "toolchain": entry.meta.get("toolchain", variant.toolchain) if entry else variant.toolchain,
+        "waivers": [
+            {"rule": waiver.rule, "tensor": waiver.tensor, "reason": waiver.reason, "until": str(waiver.until)}
+            for waiver in variant.waivers
+        ],
+        "not_applicable": {
+            metric.name: reason for metric in METRICS.values() if (reason := unmet(metric, model, variant))
+        },
     }
 
 
