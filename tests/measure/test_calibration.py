@@ -147,3 +147,18 @@ class TestRange:
     def test_a_constant_input_must_stay_so(self):
         assert calibration.calibration_stretch(of(np.ones((9, 2))), of(np.ones((4, 2)))).value == 1
         assert verdict(calibration.calibration_stretch(of(images(9, 1)), of(np.ones((4, 6, 6))))) is Verdict.FAIL
+
+
+class TestAccuracy:
+    def test_a_set_that_the_network_reads_passes(self):
+        found = calibration.calibration_accuracy_drop(np.ones(100, bool), np.arange(100) < 90)
+        assert (found.value, verdict(found)) == (pytest.approx(0.1), Verdict.PASS)
+
+    def test_noise_does_not(self):
+        found = calibration.calibration_accuracy_drop(np.arange(100) < 95, np.arange(200) < 20)
+        assert verdict(found) is Verdict.FAIL
+        assert found.detail == "0.1000 on the calibration set, 0.9500 on the evaluation set"
+        assert "preprocessed otherwise" in found.causes[0]
+
+    def test_a_network_that_is_better_on_it_passes(self):
+        assert verdict(calibration.calibration_accuracy_drop(np.arange(10) < 6, np.ones(100, bool))) is Verdict.PASS

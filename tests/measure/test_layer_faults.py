@@ -1,11 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import tflite as schema
 
 from liteproof.measure.layer_faults import layer_faults
 from liteproof.recipes import RECIPES
 from liteproof.tflite.reader import read_model
 from tests.measure.models import data
 from tests.measure.spoil import Spoiled
+from tests.tflite.build import OperatorSpec, TensorSpec, build
 from tests.tflite.networks import network, network_bytes
 from tests.tflite.test_layers import chain
 
@@ -71,3 +75,25 @@ def test_a_dropped_bias():
     assert [(place, "bias is missing" in charge.faults[0]) for place, charge in found.items()] == [
         ("DEPTHWISE_CONV_2D #1", True)
     ]
+
+
+def test_an_option_that_differs():
+    def softmax(beta):
+        def options(builder):
+            schema.SoftmaxOptionsStart(builder)
+            schema.SoftmaxOptionsAddBeta(builder, beta)
+            return schema.BuiltinOptions.SoftmaxOptions, schema.SoftmaxOptionsEnd(builder)
+
+        tensors = [TensorSpec("logits", (1, 4)), TensorSpec("probabilities", (1, 4))]
+        return read_model(build(tensors, [OperatorSpec("SOFTMAX", (0,), (1,), options=options)]))
+
+    found = layer_faults(softmax(1.0), softmax(0.5), RECIPES["float32"])
+    assert found["SOFTMAX #0"].faults == ("beta is 0.5, float32's 1.0",)
+
+
+def test_constant_that_cannot_be_read():
+    def cut(stored):
+        return replace(stored, scales=stored.scales[:-1], zero_points=stored.zero_points[:-1])
+
+    found = layer_faults(network("float32"), network("int8", spoil={"conv/weights": cut}), RECIPES["int8"])
+    assert "do not fit" in found["CONV_2D #0"].faults[0]

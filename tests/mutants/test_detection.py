@@ -1,7 +1,7 @@
 """The proof: every kind of mutant is caught on both example models, and no healthy variant is refused.
 
-One real run for each model; docs/detection.md is what it shows. Takes some minutes, and two more where the other sources have
-to be trained first: name a store with LITEPROOF_STORE to keep them.
+One real run for each model; docs/detection.md is what it shows. Takes some minutes, and two more where the other
+sources have to be trained first: name a store with LITEPROOF_STORE to keep them.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Each kind says what it is, is drawn by its name, and changes the file that it starts from: a network of three layers."""
+"""Each kind says what it is, is drawn by its name, and changes the file that it starts from (three layers here)."""
 
 import numpy as np
 import pytest
