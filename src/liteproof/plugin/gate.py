@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import signal
 import threading
 import time
 from collections.abc import Generator, Iterable
@@ -73,7 +72,6 @@ class Gate:
         if self.worker:
             self.plan = plans.decode(cast("Any", self.config).workerinput["liteproof_plan"])
             return
-        _end_alike_when_terminated()
         try:
             self.plan = self._load_plan(session.config)
             _refuse_in_parallel(self.plan, session.config)
@@ -320,12 +318,6 @@ def _elsewhere(results: Results) -> list[str]:
 
     note = writer.left_out()
     return [*([note] if note else []), *github.publish(results, os.environ)]
-
-
-def _end_alike_when_terminated() -> None:
-    """Let SIGTERM end a run as Ctrl-C does: with the reports of what was judged."""
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _refuse_in_parallel(plan: Plan, config: pytest.Config) -> None:
