@@ -53,6 +53,8 @@ def test_missed_gate_fails_with_metric_value_limit_margin_and_test(gate, tiny):
     assert check["margin"] == pytest.approx(check["value"] - 0.99)
     assert f"top1_agreement {check['value']:.4f}, limit ≥ 0.9900, missed by {-check['margin']:.4f}" in run.text
     assert check["test"] in run.text
+    assert "FULLY_CONNECTED" in " ".join(check["causes"])
+    assert "next: liteproof explain tiny copy" in run.text
     assert run.results["verdicts"]["tiny"]["float32"]["host"] == "PASS"
 
 

@@ -11,6 +11,7 @@ computed before a suite asks.
 from __future__ import annotations
 
 import io
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -27,12 +28,12 @@ from liteproof.measure.batches import grouped
 from liteproof.measure.cold_start import ColdStarts, cold_starts
 from liteproof.measure.decisions import decisions
 from liteproof.measure.evaluation import Evaluation, read_evaluation
-from liteproof.measure.machine import describe_machine
+from liteproof.measure.machine import describe_machine, half_of_memory_mb
 from liteproof.measure.outputs import Codes, codes_of
 from liteproof.measure.probe import Outcome, probe
 from liteproof.measure.runtime import Kernels, Session, default_runtime, installed_runtimes, open_session
 from liteproof.measure.tensors import Array, TensorSpec, decode, match
-from liteproof.plan import Case, Model, Target, Variant, float_io_twin
+from liteproof.plan import Case, Delegate, Model, Target, Variant, float_io_twin
 from liteproof.store import Entry, Store, digest_of
 from liteproof.tflite.arithmetic import type_range
 from liteproof.tflite.facts import Facts, facts
@@ -72,6 +73,18 @@ class Recent(Generic[T]):
         return self._kept[name]
 
 
+def delegate_of(target: Target, kernels: Kernels = "default") -> Delegate | None:
+    """The delegate of a target, where what ships is run: the other kernels are there to compare it with."""
+    return target.delegate if kernels == "default" else None
+
+
+def identity(target: Target, runtime: str, kernels: Kernels = "default") -> Mapping[str, object]:
+    """What decides a file's arithmetic on a target, beside the file and the inputs."""
+    delegate = delegate_of(target, kernels)
+    found = remembered.identity(runtime, target.threads, kernels)
+    return found if delegate is None else {**found, "delegate": [delegate.library, dict(delegate.options)]}
+
+
 class Bench:
     """Opens what the cases of a run need, each once."""
 
@@ -82,6 +95,7 @@ class Bench:
         self._seen: Recent[Seen] = Recent(4)
         self._references: Recent[dict[str, Array]] = Recent(2)
         self._subjects: Recent[Subject] = Recent(16)
+        self._diagnoses: Recent[tuple[str, ...]] = Recent(16)
         self._machines: dict[str, Mapping[str, object]] = {}
         self._outcomes: dict[tuple[str, str, int, Kernels], Outcome] = {}
         self._cold_starts: dict[str, ColdStarts] = {}
@@ -127,8 +141,16 @@ class Bench:
             self._outcomes[key] = remembered.outcome(
                 self.store,
                 file.sha256,
-                remembered.identity(key[1], key[2], kernels),
-                lambda: probe(file.path, runtime=key[1], threads=key[2], kernels=kernels),
+                identity(target, key[1], kernels),
+                lambda: probe(
+                    file.path,
+                    runtime=key[1],
+                    threads=key[2],
+                    kernels=kernels,
+                    delegate=delegate_of(target, kernels),
+                    timeout_s=float(os.environ.get("LITEPROOF_LOAD_TIMEOUT", 60.0)),
+                    memory_limit_mb=half_of_memory_mb(),
+                ),
             )
         return self._outcomes[key]
 
@@ -137,6 +159,10 @@ class Bench:
         if case.id not in self._cold_starts:
             self._cold_starts[case.id] = start()
         return self._cold_starts[case.id]
+
+    def diagnosis(self, case: Case, make: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
+        """Where a defect of a case's answers probably sits; looked for once, whatever number of gates it missed."""
+        return self._diagnoses.get(case.id, make)
 
     def runtime_of(self, target: Target) -> str:
         """The runtime that judges on this target."""
@@ -319,7 +345,13 @@ class Subject:
         """A session for a file that is known to load."""
         runtime = self.runtime_name
         try:
-            return open_session(path, runtime=runtime, threads=self.target.threads, kernels=kernels)
+            return open_session(
+                path,
+                runtime=runtime,
+                threads=self.target.threads,
+                kernels=kernels,
+                delegate=delegate_of(self.target, kernels),
+            )
         except ModelError as error:
             raise Unmeasured(
                 f"{self.variant.name} does not load: {error.found}", where="see the check loads"
@@ -333,7 +365,7 @@ class Subject:
             self._bench.store,
             self.file.sha256,
             self.model.evaluation.sha256,
-            remembered.identity(runtime, self.target.threads),
+            identity(self.target, runtime),
             lambda: self.open().predict(self.evaluation.x),
         )[0]
 
@@ -381,7 +413,7 @@ class Subject:
             self._bench.store,
             self.file.sha256,
             f"{PATH} of {self.model.evaluation.sha256}",
-            remembered.identity(self.runtime_name, self.target.threads, "builtin"),
+            identity(self.target, self.runtime_name, "builtin"),
             lambda: self.open("builtin").predict(self.evaluation.at(chosen).x),
         )[0]
         return self.reference[chosen], self.outputs[chosen], builtin
@@ -389,14 +421,14 @@ class Subject:
     def answers_for_parity(self, kernels: Kernels) -> tuple[str, Array]:
         """Outputs of a few evaluation samples by one kind of kernels, and the store's key of them."""
         chosen = self.evaluation.evenly(parity.SAMPLES[kernels])
-        identity = remembered.identity(self.runtime_name, self.target.threads, kernels)
+        ran_on = identity(self.target, self.runtime_name, kernels)
         key = digest_of(
             {
                 "kind": "parity",
                 "file": self.file.sha256,
                 "of": self.model.evaluation.sha256,
                 "n": len(chosen),
-                **identity,
+                **ran_on,
             }
         )
         entry = self._bench.store.get(key)

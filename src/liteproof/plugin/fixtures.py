@@ -8,15 +8,19 @@ def test_top1_agreement(case, check):
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from liteproof.checks import Measurement
+from liteproof.checks import Measurement, Verdict, judge
 from liteproof.measure.subject import Bench, Subject
 from liteproof.plan import Case
-from liteproof.plugin.recording import Recorder
+from liteproof.plugin.recording import Recorder, suite_of
 
 BENCH = pytest.StashKey[Bench]()
+
+# The suites that judge what a file answers: where they fail, a layer is to blame.
+DIAGNOSED = ("agreement", "accuracy", "outputs")
 
 # What `check` is: it records a measurement and holds it against its limit.
 Check = Callable[[Measurement], None]
@@ -36,6 +40,22 @@ def check(request: pytest.FixtureRequest, case: Subject) -> Check:
     recorder = Recorder.of(request.node)
 
     def record(measurement: Measurement) -> None:
-        recorder.record(measurement, case.limit(measurement.metric), case.ran_on)
+        limit = case.limit(measurement.metric)
+        if suite_of(request.node) in DIAGNOSED and judge(measurement, limit).verdict is Verdict.FAIL:
+            measurement = _with_diagnosis(measurement, case, request.config.stash[BENCH])
+        recorder.record(measurement, limit, case.ran_on)
 
     return record
+
+
+def _with_diagnosis(measurement: Measurement, case: Subject, bench: Bench) -> Measurement:
+    """The measurement with the layers that a defect of the outputs probably sits in."""
+    layers = bench.diagnosis(case.case, lambda: _top_of_diagnosis(case))
+    explain = f"liteproof explain {case.model.name} {case.variant.name}"
+    return replace(measurement, causes=(*measurement.causes, *layers), next=measurement.next or explain)
+
+
+def _top_of_diagnosis(case: Subject) -> tuple[str, ...]:
+    from liteproof.measure.diagnosis import top_of_diagnosis  # only a missed gate pays for it
+
+    return top_of_diagnosis(case)
