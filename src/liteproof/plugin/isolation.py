@@ -21,6 +21,7 @@ import os
 import pickle
 import signal
 import sys
+import time
 import traceback
 import warnings
 from multiprocessing.connection import Connection, Pipe
@@ -104,18 +105,31 @@ class Isolated:
                 pass
         except (EOFError, OSError):
             self._died(item, *self._reap())
+        except KeyboardInterrupt:
+            self._interrupt()
+            raise
 
     def end(self) -> None:
         """Let the process tear its fixtures down, and see it end."""
         if self._channel is None:
             return
-        try:
+        with contextlib.suppress(OSError):
             self._channel.send(None)
-            if self._channel.poll(_PATIENCE_S):
+        self._wait(self._limit_s)
+
+    def _interrupt(self) -> None:
+        """Pass an interruption on: Ctrl-C has reached the process already, a signal to pytest alone has not."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._child, signal.SIGINT)
+        self._wait(_PATIENCE_S)
+
+    def _wait(self, seconds: float) -> None:
+        """Let the process come to its end; kill it where that takes too long."""
+        deadline = time.monotonic() + seconds
+        with contextlib.suppress(EOFError, OSError):
+            while self._channel is not None and self._channel.poll(max(0.0, deadline - time.monotonic())):
                 self._channel.recv()
-        except (EOFError, OSError):
-            pass
-        self._reap()
+        self._kill()
 
     # -- what comes back --------------------------------------------------------------------------------------------
 
@@ -225,11 +239,12 @@ def _serve(session: pytest.Session, channel: Connection) -> NoReturn:
         while (order := channel.recv()) is not None:
             _run(session, channel, *order)
         session._setupstate.teardown_exact(None)
-        channel.send(("ended", None))
         status = 0
     except (EOFError, OSError):  # nobody is left to tell
         pass
     except (KeyboardInterrupt, pytest.exit.Exception) as error:
+        with contextlib.suppress(BaseException):
+            session._setupstate.teardown_exact(None)
         _tell(channel, error)
     except BaseException:
         _tell(channel, RuntimeError(traceback.format_exc()))
