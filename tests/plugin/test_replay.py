@@ -1,5 +1,6 @@
 """Another Python on this machine as a target: its tests come out as if they had run here."""
 
+import os
 import re
 import shutil
 import sys
@@ -119,3 +120,43 @@ def test_last_failed_is_remembered(other, tiny, tmp_path):
     assert {c["test"] for c in again.results["checks"]} == {
         "acceptance/test_agreement.py::test_top1_agreement[tiny-copy-other]"
     }
+
+
+def test_delegate_that_does_not_load_is_an_error_and_no_silent_run_without_it(other, tiny, tmp_path):
+    tiny()
+    with (tmp_path / "targets.toml").open("a") as file:
+        file.write('delegate = { library = "libno_such_delegate.so" }\n')
+    run = other("--target=other", "-k", "test_loads or top1", "--variant=float32")
+    assert run.status == 1
+    assert {c["verdict"] for c in run.results["checks"]} == {"UNMEASURED"}
+    assert "delegate libno_such_delegate.so does not load" in run.text
+
+
+def test_interrupt_ends_the_run_there_and_keeps_what_was_measured(other, tiny, tmp_path):
+    tiny()
+    suites = tmp_path / "acceptance"
+    suites.mkdir()
+    for name in ("__init__.py", "test_size.py"):
+        shutil.copy(ROOT / "acceptance" / name, suites)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (suites / "test_slow.py").write_text(
+        "import pathlib, time\n"
+        f"def test_slow(case): pathlib.Path({str(tmp_path / 'asleep')!r}).touch(); time.sleep(120)\n"
+    )
+    (tmp_path / "interrupt.py").write_text(
+        "import os, pathlib, signal, threading, time\n"
+        "def pytest_collection_finish(session):\n"
+        "    def wait():\n"
+        f"        while not pathlib.Path({str(tmp_path / 'asleep')!r}).exists(): time.sleep(0.1)\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    threading.Thread(target=wait, daemon=True).start()\n"
+    )
+    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", path)
+        run = other("-p", "interrupt", "--target=other", "--variant=float32", suites=str(suites))
+    assert run.status == 2
+    assert run.results["run"]["complete"] is False
+    assert run.check("size_bytes")["value"] > 0
+    board = tmp_path / "cache" / "liteproof" / "board"
+    assert not (board / "runs").exists()
