@@ -1,10 +1,12 @@
 import io
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from liteproof.checks import Verdict
-from liteproof.report import junit, markdown, table, terminal, wording, writer
+from liteproof.report import html, junit, markdown, table, terminal, wording, writer
+from liteproof.report.results import SignOff
 from tests.report import check, results
 
 FAILED = check(
@@ -104,3 +106,12 @@ def test_writer_never_replaces_a_folder_of_the_users(tmp_path):
 )  # fmt: skip
 def test_numbers_are_written_one_way(metric, value, text):
     assert wording.number(metric, value) == text
+
+
+def test_every_report_tells_what_to_ship_and_what_came_of_a_sign_off():
+    asked = replace(results(), signoff=SignOff(granted=False, blocked_by=("a <dirty> work tree",)))
+    for text in (markdown.document(asked), html.document(asked).decode()):
+        assert "sign-off refused, blocked by 1:" in text
+        assert "a &lt;dirty&gt; work tree" in text
+        assert "ship int8" in text
+    assert "sign-off" not in markdown.document(results())

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from liteproof.checks import Check, Verdict
-from liteproof.report import comparison, table, wording
+from liteproof.report import comparison, recommendation, signoff, table, wording
 from liteproof.report.comparison import Change, Comparison
 from liteproof.report.results import Results
 
@@ -20,6 +20,7 @@ MARKS = {Verdict.PASS: "✅", Verdict.PROVISIONAL: "⚠️", Verdict.FAIL: "❌"
 # A GitHub comment holds 65,536 characters, a job summary 1 MiB; counted in bytes, a text of the first size fits both.
 LIMIT = 65_536
 _LONGEST_LINE = 600
+_BLOCKERS = 20
 _ROOM_FOR_NOTE = 400
 
 
@@ -93,6 +94,16 @@ def _head(results: Results) -> Iterator[str]:
     if not results.run.complete:
         ran = f" ({results.run.ran} of {results.run.selected} tests ran)" if results.run.selected else ""
         yield f"\n**This run was cut off{ran}: what is missing below was not judged.**"
+    decision, *blockers = signoff.lines(results) or [""]
+    if decision:
+        yield f"\n**{cell(decision)}**\n"
+        yield from (f"- {cell(blocker)}" for blocker in blockers[:_BLOCKERS])
+        if len(blockers) > _BLOCKERS:
+            yield f"- and {len(blockers) - _BLOCKERS} more, in report.html"
+    shipped = recommendation.lines(results)
+    if shipped:
+        yield ""
+        yield from (f"- {cell(line)}" for line in shipped[:_BLOCKERS])
 
 
 def _foot(results: Results) -> str:

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from liteproof.checks import METRICS, Check, Verdict
-from liteproof.report import comparison, table, wording
+from liteproof.report import comparison, recommendation, signoff, table, wording
 from liteproof.report.markdown import headline
 from liteproof.report.results import Results
 
@@ -146,6 +146,8 @@ class Page:
     started: str
     took: str
     decisions: tuple[Decision, ...]
+    signoff: tuple[str, ...]
+    recommendations: tuple[str, ...]
     columns: tuple[str, ...]
     cases: tuple[Case, ...]
     gates: tuple[GateText, ...]
@@ -179,6 +181,8 @@ def page_of(results: Results) -> Page:
         started=results.run.started.replace("T", " ").replace("Z", " UTC"),
         took=_took(results.run.started, results.run.finished),
         decisions=decisions,
+        signoff=tuple(signoff.lines(results)),
+        recommendations=tuple(recommendation.lines(results)),
         columns=columns,
         cases=tuple(_cases(results, items, columns)),
         gates=gates,
