@@ -1,4 +1,4 @@
-"""The wheel, as somebody with a repository of their own uses it: installed in a bare environment, no checkout in sight."""
+"""The wheel as somebody with a repository of their own uses it: in a bare environment, no checkout in sight."""
 
 import json
 import os
@@ -64,8 +64,8 @@ def test_suites_run_from_another_repository_with_the_same_verdicts(python, tmp_p
     (own / "models" / "tiny" / "copy.tflite").write_bytes(b"not a model")
     options = ("-m", "not timing", "-q", "--model=tiny")
     packaged = run(
-        python, "-m", "pytest", "--pyargs", "liteproof.acceptance", "--models=models", "--report-dir=packaged", *options,
-        cwd=own, LITEPROOF_STORE=str(store),
+        python, "-m", "pytest", "--pyargs", "liteproof.acceptance", "--models=models", "--report-dir=packaged",
+        *options, cwd=own, LITEPROOF_STORE=str(store),
     )  # fmt: skip
     checkout = run(
         sys.executable, "-m", "pytest", f"--models={own / 'models'}", f"--report-dir={own / 'checkout'}", *options,

@@ -17,9 +17,9 @@ sys.path.insert(0, str(HERE.parents[1]))  # the checkout, for fixtures and model
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
-from models import training  # noqa: E402
 
 from fixtures import digits  # noqa: E402
+from models import training  # noqa: E402
 
 SEED = 7
 EPOCHS = 60

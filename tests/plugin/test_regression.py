@@ -10,8 +10,10 @@ from tests.plugin.tiny import MANIFEST, network
 pytestmark = pytest.mark.slow
 
 QUICK = ("-m", "not timing")
-HELD = MANIFEST + "[budgets]\ntop1_agreement = 0.5\naccuracy_drop = 0.6\ncosine_similarity = 0.5\n" + (
-    "[budgets.copy]\nregression = { top1_agreement = 0.002 }\n"
+HELD = (
+    MANIFEST
+    + "[budgets]\ntop1_agreement = 0.5\naccuracy_drop = 0.6\ncosine_similarity = 0.5\n"
+    + ("[budgets.copy]\nregression = { top1_agreement = 0.002 }\n")
 )
 
 

@@ -76,7 +76,7 @@ def float32_key(source: Source) -> str:
     return variant_key(source, "float32", "tensorflow", None, {})
 
 
-# Raised when a recipe of ours, or the way a reference is computed, gives other bytes from the same source and toolchain.
+# Raised when a recipe of ours, or how a reference is computed, gives other bytes from the same source and toolchain.
 RECIPES_REVISION = 1
 
 

@@ -37,7 +37,7 @@ def size_bytes(variant_bytes: int) -> Measurement:
 def default_size_ratio(float32: Facts, recipe: Recipe) -> float:
     """The limit for `size_ratio` that follows from what the float32 file holds.
 
-    The expected size is derived from the parameter count at the recipe's bit width and the graph's overhead, which is why
-    a small deep network may keep int8 at 0.39 of float32 rather than 0.25; the recipe's margin comes on top.
+    The expected size is derived from the parameter count at the recipe's bit width and the graph's overhead, which is
+    why a small deep network may keep int8 at 0.39 of float32 rather than 0.25; the recipe's margin comes on top.
     """
     return round(expected_bytes(float32, recipe.name) * (1.0 + recipe.size_margin) / float32.file_bytes, 3)

@@ -26,8 +26,8 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-
 import tflite as schema
+
 from liteproof.errors import ModelError, UsageError
 
 QuantizationKind = Literal["none", "per_tensor", "per_axis", "blockwise"]
