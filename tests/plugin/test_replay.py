@@ -160,3 +160,17 @@ def test_interrupt_ends_the_run_there_and_keeps_what_was_measured(other, tiny, t
     assert run.check("size_bytes")["value"] > 0
     board = tmp_path / "cache" / "liteproof" / "board"
     assert not (board / "runs").exists()
+
+
+def test_rehearsal_records_times_and_holds_them_to_nothing(other, tiny, tmp_path):
+    tiny(MANIFEST + "[budgets.all.other]\ncold_start_ms = 0.001\nlatency_p95_ms = 0.000001\n")
+    options = ("--target=other", "-k", "test_cold_start or test_latency", "--variant=float32")
+    gated = other(*options)
+    assert gated.status == 1
+    with (tmp_path / "targets.toml").open("a") as file:
+        file.write("rehearsal = true\n")
+    rehearsed = other(*options)
+    assert rehearsed.status == 0, rehearsed.text
+    times = [check for check in rehearsed.results["checks"] if check["metric"].endswith("_ms")]
+    assert {(check["limit"], check["verdict"]) for check in times} == {(None, None)}
+    assert {"cold_start_ms", "latency_p95_ms"} <= {check["metric"] for check in times}
