@@ -48,13 +48,34 @@ def test_headers_and_labels_are_read(tmp_path, save):
     assert (arrays.labels.highest, arrays.labels.highest_at) == (7, 2)
 
 
-def test_only_labels_are_loaded(file, monkeypatch):
+def test_only_labels_are_loaded_whole(file, monkeypatch):
     path = file(x=zeros(4, 2), y=np.arange(4))
     loaded = []
     read_array = np.lib.format.read_array
     monkeypatch.setattr(np.lib.format, "read_array", lambda *a, **k: loaded.append(read_array(*a, **k)) or loaded[-1])
     find_arrays(path)
     assert [array.shape for array in loaded] == [(4,)]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["<f4", ">f8", "<f2"])
+def test_values_that_are_no_numbers_are_named_with_their_sample(file, value, dtype):
+    x = zeros(5, 3, 2, dtype=dtype)
+    x[3, 1, 1] = value
+    assert f"sample 3 of array 'x' holds {value}" in refused(find_arrays, file(x=x))
+    assert f"sample 3 of array 'x' holds {value}" in refused(find_arrays, file(x=np.asfortranarray(x)))
+    assert f"sample 1 of array 'y' holds {value}" in refused(find_arrays, file(x=zeros(2, 2), y=[1.0, value]))
+
+
+def test_one_bad_value_behind_many_pieces_is_found(file):
+    x = zeros(3_000_000, 1)
+    x[2_999_999] = np.nan
+    assert "sample 2999999 of array 'x' holds nan" in refused(find_arrays, file(x=x))
+
+
+def test_arrays_larger_than_memory_are_refused(file, monkeypatch):
+    monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2}.__getitem__)
+    assert "this machine has 0.0 GB of memory" in refused(find_arrays, file(x=zeros(100, 100)))
 
 
 class Trap:

@@ -7,12 +7,14 @@
     >>> arrays.samples, [(array.name, array.shape, array.dtype) for array in arrays.inputs], arrays.labels.highest
     (3, [('x', (3, 2), 'float32')], 2)
 
-Only headers are read, and the labels. Nothing is ever unpickled.
+Only labels are ever loaded; inputs are read through once, a piece at a time, for values that are no numbers. Nothing is
+ever unpickled.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -30,6 +32,7 @@ from liteproof.manifest.source import Input
 LABELS = "y"
 SINGLE = "x"
 _READABLE = "an .npz of plain arrays, as numpy.savez writes it"
+_PIECE = 1 << 20
 # What an archive that is damaged, encrypted or none at all can raise.
 _UNREADABLE = (
     OSError,
@@ -100,6 +103,9 @@ def find_arrays(path: Path) -> Arrays:
             if len({array.name for array in arrays}) < len(arrays):
                 raise ValueError("two arrays have one name")
             _require_samples(arrays, path)
+            _require_room(arrays, path)
+            for array in arrays:
+                _require_finite(archive, array, path)
             return Arrays(arrays, _labels(archive, arrays))
     except _UNREADABLE as error:
         raise _wrong(path, f"cannot read the arrays: {clean(str(error))}", _READABLE) from error
@@ -114,7 +120,7 @@ def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Ar
     if not member.filename.endswith(".npy"):
         raise _wrong(path, f"'{name}' is not an array", _READABLE)
     with archive.open(member) as stream:
-        shape, dtype = _read_header(stream)
+        shape, _, dtype = _read_header(stream)
         begins = stream.tell()
     if dtype.hasobject:
         raise _wrong(
@@ -130,14 +136,15 @@ def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Ar
     return Array(name, tuple(int(size) for size in shape), dtype.newbyteorder("=").name)
 
 
-def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether the values lie column after column (Fortran's order), and dtype."""
     version = npy.read_magic(stream)  # type: ignore[no-untyped-call]
     # Version 3 differs from 2 in that it holds names of fields in UTF-8: no array of numbers has any.
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
     if read is None:
         raise ValueError(f"arrays of format {version[0]}.{version[1]} are not plain numbers")
-    shape, _, dtype = read(stream)  # type: ignore[no-untyped-call]
-    return shape, dtype
+    shape, by_column, dtype = read(stream)  # type: ignore[no-untyped-call]
+    return shape, by_column, dtype
 
 
 def _require_samples(arrays: Sequence[Array], path: Path) -> None:
@@ -158,6 +165,42 @@ def _require_samples(arrays: Sequence[Array], path: Path) -> None:
             )
     if inputs[0].shape[0] == 0:
         raise _wrong(path, f"array '{inputs[0].name}' has no samples", "at least one sample")
+
+
+def _require_room(arrays: Sequence[Array], path: Path) -> None:
+    """All arrays are loaded at once where they are judged."""
+    size = sum(math.prod(array.shape) * np.dtype(array.dtype).itemsize for array in arrays)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > memory:
+        raise _wrong(
+            path,
+            f"the arrays take {size / 1e9:.1f} GB, this machine has {memory / 1e9:.1f} GB of memory",
+            "arrays that fit into memory",
+            "save fewer samples: a few thousand settle most limits",
+        )
+
+
+def _require_finite(archive: zipfile.ZipFile, array: Array, path: Path) -> None:
+    """No NaN and no infinity, which a model would answer with NaN or with anything."""
+    dtype = np.dtype(array.dtype)
+    if dtype.kind != "f":
+        return
+    with archive.open(f"{array.name}.npy") as stream:
+        _, by_column, stored = _read_header(stream)
+        at = 0
+        while piece := stream.read(_PIECE // stored.itemsize * stored.itemsize):
+            values = np.frombuffer(piece, stored)
+            finite = np.isfinite(values)
+            if not finite.all():
+                first = int(finite.argmin())
+                sample = (at + first) % array.shape[0] if by_column else (at + first) // math.prod(array.shape[1:])
+                raise _wrong(
+                    path,
+                    f"sample {sample} of array '{array.name}' holds {values[first]}",
+                    "finite numbers",
+                    "correct the sample, or leave it out",
+                )
+            at += len(values)
 
 
 def _labels(archive: zipfile.ZipFile, arrays: Sequence[Array]) -> Labels | None:
