@@ -4,9 +4,9 @@
     python benchmarks/latency_vs_litert_benchmark.py model.tflite …       # your own files
 
 liteproof's side is `liteproof.measure.latency.timed_rounds`, rounds by pytest-benchmark, as in the acceptance suite.
-The other side is the tool that ai-edge-litert ships, in a process of its own: 500 rounds after 250 of warm-up. One
-thread, batch 1, random inputs on both sides (the tool takes no others). A turn in which others kept the machine busy is
-taken again. It prints a table in Markdown.
+The other side is the tool that ai-edge-litert ships, in a process of its own: as many rounds, after as many to warm up.
+One thread, batch 1, random inputs on both sides (the tool takes no others). A turn in which others kept the machine
+busy is taken again, unless `--disturbed-too` says otherwise. It prints a table in Markdown.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from liteproof.measure.disturbance import Watch, foreign_cores, troubles
 from liteproof.measure.latency import timed_rounds
 from liteproof.measure.runtime import open_session
 
-TURNS = 7
+TURNS = 15
 MOST_REPEATS = 10
-RUNS = 500
+SECONDS = 0.5
 NETWORKS = {"small": (0.35, 96), "larger": (1.0, 224)}
 
 # The tool rounds its figures to 10 µs, which is a tenth of what the small model takes.
@@ -48,7 +48,7 @@ tool.main()
 
 @dataclass(frozen=True)
 class Turn:
-    """Milliseconds by both, and the cores that others kept busy meanwhile."""
+    """Median milliseconds by both, and the cores that others kept busy meanwhile."""
 
     ours: float
     theirs: float
@@ -56,23 +56,23 @@ class Turn:
 
 
 def row(file: Path, turns: Sequence[Turn]) -> str:
-    """A line of the table: medians over the turns, their ratio, ratios of single turns, the most that others did."""
+    """A line of the table: medians over the turns, median and quartiles of their ratios, the most that others did."""
     ours, theirs = (statistics.median(getattr(turn, side) for turn in turns) for side in ("ours", "theirs"))
-    ratios = sorted(turn.ours / turn.theirs for turn in turns)
+    low, middle, high = np.quantile([turn.ours / turn.theirs for turn in turns], (0.25, 0.5, 0.75))
     foreign = max(turn.foreign for turn in turns)
-    span = f"{ratios[0]:.3f} to {ratios[-1]:.3f}"
-    return f"| {file.stem} | {ours:.4f} | {theirs:.4f} | {ours / theirs:.3f} | {span} | {foreign:.2f} |"
+    return f"| {file.stem} | {ours:.4f} | {theirs:.4f} | {middle:.3f} | {low:.3f} to {high:.3f} | {foreign:.2f} |"
 
 
-def compare(file: Path, count: int) -> list[Turn]:
-    """Turns of both sides on an undisturbed machine; each side begins every other turn."""
+def compare(file: Path, count: int, *, disturbed_too: bool = False) -> list[Turn]:
+    """Turns of both sides; each side begins every other turn."""
     turns: list[Turn] = []
+    rounds = our_p50(file)[1]
     for _ in range(count * MOST_REPEATS):
         with Watch() as watch:
-            early = their_p50(file) if len(turns) % 2 else None
-            ours = our_p50(file)
-            theirs = their_p50(file) if early is None else early
-        if troubles(watch.looks):
+            early = their_p50(file, rounds) if len(turns) % 2 else None
+            ours, rounds = our_p50(file)
+            theirs = their_p50(file, rounds) if early is None else early
+        if troubles(watch.looks) and not disturbed_too:
             time.sleep(5)
             continue
         turns.append(Turn(ours, theirs, foreign_cores(watch.looks) or 0.0))
@@ -83,12 +83,13 @@ def compare(file: Path, count: int) -> list[Turn]:
     )
 
 
-def our_p50(file: Path) -> float:
-    """Milliseconds by liteproof."""
+def our_p50(file: Path) -> tuple[float, int]:
+    """Milliseconds by liteproof, and over how many rounds."""
     session = open_session(file, runtime="ai_edge_litert", threads=1)
     random = np.random.default_rng(0)
     samples = [tuple(noise(random, spec.shape, spec.dtype) for spec in session.inputs) for _ in range(16)]
-    return 1e3 * statistics.median(timed_rounds(session, samples, carrier(), {}).seconds)
+    seconds = timed_rounds(session, samples, carrier(), {}).seconds
+    return 1e3 * statistics.median(seconds), len(seconds)
 
 
 def noise(random: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:
@@ -107,7 +108,7 @@ def carrier() -> BenchmarkFixture:
         timer=SimpleNamespace(target=time.perf_counter),
         min_rounds=5,
         min_time=5e-6,
-        max_time=1.0,
+        max_time=SECONDS,
         precision=None,
         confidence=None,
         warmup=False,
@@ -123,11 +124,11 @@ def carrier() -> BenchmarkFixture:
     )
 
 
-def their_p50(file: Path) -> float:
+def their_p50(file: Path, rounds: int) -> float:
     """Milliseconds by `litert-benchmark`."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.json"
-        options = (f"--model={file}", f"--num_runs={RUNS}", f"--warmup_runs={RUNS // 2}", "--num_threads=1")
+        options = (f"--model={file}", f"--num_runs={rounds}", f"--warmup_runs={rounds}", "--num_threads=1")
         command = [sys.executable, "-c", UNROUNDED, *options, f"--result_json={result}"]
         subprocess.run(command, check=True, capture_output=True)
         return float(json.loads(result.read_text())["latency"]["median_ms"])
@@ -159,6 +160,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*", type=Path, help="default: MobileNetV2, made now with TensorFlow")
     parser.add_argument("--turns", type=int, default=TURNS)
+    parser.add_argument("--disturbed-too", action="store_true", help="keep the turns in which others were busy")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         files = options.files
@@ -167,10 +169,11 @@ def main() -> None:
             maker.start()
             maker.join()
             files = [Path(folder) / f"{name}-{kind}.tflite" for name in NETWORKS for kind in ("float32", "int8")]
-        print("| file | liteproof, ms | litert-benchmark, ms | ratio | ratios of single turns | others' cores, most |")
+        print("| file | liteproof, ms | litert-benchmark, ms | ratio | its quartiles | others' cores, most |")
         print("|---|---|---|---|---|---|", flush=True)
         for file in files:
-            print(row(file, compare(file, options.turns)), flush=True)
+            turns = compare(file, options.turns, disturbed_too=options.disturbed_too)
+            print(row(file, turns), flush=True)
 
 
 if __name__ == "__main__":
