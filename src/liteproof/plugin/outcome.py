@@ -15,6 +15,7 @@ from liteproof.manifest.place import Place
 from liteproof.measure.machine import describe_machine
 from liteproof.plan import Model, Plan, Target, Variant, unmet
 from liteproof.report.results import Results, Run, verdicts_of
+from liteproof.report.secrets import masked
 from liteproof.store import Store, file_sha256
 
 if TYPE_CHECKING:
@@ -34,13 +35,14 @@ def compose(gate: Gate, *, complete: bool) -> Results:
         selected=gate.selected,
         ran=gate.ran,
     )
-    return Results(
+    found = Results(
         run=run,
         targets={target.name: _machine(gate, target) for target in gate.plan.targets},
         models=_models(gate.plan, gate.store),
         checks=tuple(gate.checks),
         verdicts=verdicts_of(gate.checks),
     )
+    return masked(found)
 
 
 def _machine(gate: Gate, target: Target) -> dict[str, object]:
