@@ -363,6 +363,12 @@ def test_no_code_refuses_all_that_runs_python(repository, model, old, new, key):
     assert "--no-code" in message
 
 
+def test_no_code_refuses_files_outside_the_models_folder(repository, model):
+    model.replace("[data]", "allow_outside = true\n[data]")
+    assert repository.load().models
+    assert "allow_outside = true in [model] reads files of yours" in repository.refused(no_code=True)
+
+
 def test_no_code_lets_plain_files_pass(repository):
     assert repository.load(no_code=True).no_code
 

@@ -143,16 +143,17 @@ class _Resolving:
         if not self.around.no_code:
             return
         model, calibration = self.manifest.model, self.manifest.data.calibration
-        for table, key, value, runs in (
-            ("model", "trust", model.trust, model.trust),
-            ("model", "custom_objects", model.custom_objects, model.custom_objects is not None),
-            ("data", "calibration", calibration, calibration is not None and _is_callable(calibration)),
+        for table, key, value, refused, does in (
+            ("model", "trust", model.trust, model.trust, "runs Python"),
+            ("model", "custom_objects", model.custom_objects, model.custom_objects is not None, "runs Python"),
+            ("model", "allow_outside", model.allow_outside, model.allow_outside, "reads files of yours"),
+            ("data", "calibration", calibration, calibration is not None and _is_callable(calibration), "runs Python"),
         ):
-            if runs:
+            if refused:
                 place = self.place.at(table)
                 raise place.wrong(
-                    f"{key} = {written(value)} in {place.name} runs Python",
-                    "a manifest that runs none, because of --no-code",
+                    f"{key} = {written(value)} in {place.name} {does}",
+                    "a manifest that does not, because of --no-code",
                     f"remove {key}, or run without --no-code if you trust where this comes from",
                 )
 
