@@ -73,11 +73,19 @@ def test_hang_is_ended_at_the_limit(gate, suite):
     @pytest.mark.measures("accuracy")
     def test_hang(case, check):
         time.sleep(60 if case.variant.name == "copy" else 0)
+
+    @pytest.mark.measures("size_ratio")
+    def test_not_run_for_what_hung(case, check):
+        check(Measurement("size_ratio", 0.5))
     """
     )
     run = gate("-c", f"{folder}/pytest.ini", f"--rootdir={folder}", "--test-timeout=2", suites=f"{folder}/acceptance")
     assert run.check("accuracy", "copy")["detail"] == "its process was killed after 2 s in this test"
-    assert run.results["run"]["ran"] == 6
+    assert run.check("size_ratio", "copy")["detail"] == (
+        "not run: its process was killed after 2 s in test_hang[tiny-copy-host]"
+    )
+    assert run.results["run"]["ran"] == 8
+    assert run.results["run"]["complete"] is True
 
 
 def test_session_fixtures_are_torn_down_and_what_tests_print_and_warn_arrives(gate, suite, tmp_path):

@@ -31,7 +31,8 @@ from typing import Any, NoReturn, cast
 import pytest
 
 from liteproof.measure.probe import last_words
-from liteproof.plugin.deaths import report_death
+from liteproof.plan import Case
+from liteproof.plugin.deaths import report_death, report_not_run
 
 # Options that need the terminal, or show what happens inside, in pytest's own process.
 _IN_PLACE = ("usepdb", "trace", "setupshow", "setuponly", "setupplan")
@@ -63,6 +64,13 @@ def heed(session: pytest.Session) -> None:
         raise session.Interrupted(session.shouldstop)
 
 
+def case_of(item: pytest.Item) -> Case | None:
+    """The case of a test; None for a test of something else."""
+    callspec = getattr(item, "callspec", None)
+    found = callspec.params.get("case") if callspec else None
+    return found if isinstance(found, Case) else None
+
+
 class Isolated:
     """Runs tests in a forked process, and forks another one where that dies."""
 
@@ -73,6 +81,7 @@ class Isolated:
         self._limit_s: float = self.config.option.test_timeout
         self._child = 0
         self._channel: Connection | None = None
+        self._hung: dict[str, str] = {}  # cases by id, and what became of the test that hung
 
     def start(self) -> None:
         """Fork the process that the tests run in."""
@@ -96,6 +105,10 @@ class Isolated:
             item: The test.
             following: The test after it, which keeps the fixtures that both use.
         """
+        case = case_of(item)
+        if case is not None and case.id in self._hung:
+            report_not_run(item, self._hung[case.id])  # each of its tests may hang; one limit's time is enough
+            return
         if self._channel is None:
             self.start()
         channel = cast("Connection", self._channel)
@@ -137,7 +150,10 @@ class Isolated:
         """Take one message; whether more of this test are to come."""
         if not channel.poll(self._limit_s):
             self._kill()
-            self._died(item, f"its process was killed after {self._limit_s:g} s in this test", "")
+            how = f"its process was killed after {self._limit_s:g} s in"
+            self._died(item, f"{how} this test", "")
+            if (case := case_of(item)) is not None:
+                self._hung[case.id] = f"{how} {item.name}"
             return False
         what, content = channel.recv()
         if what == "log":
@@ -264,6 +280,7 @@ def _prepare(config: pytest.Config, channel: Connection) -> None:
 def _run(session: pytest.Session, channel: Connection, place: int, after: int | None) -> None:
     item = session.items[place]
     following = None if after is None else session.items[after]
+    session._setupstate.teardown_exact(item)  # where the test that was to follow the last one was left out
     taken = len(_benchmarks(session.config))
     item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
     for stream in (sys.stdout, sys.stderr):
