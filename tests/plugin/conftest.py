@@ -42,11 +42,11 @@ def gate(tmp_path, monkeypatch, store):
     for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_TESTRUNUID"):
         monkeypatch.delenv(name, raising=False)  # the run is a user's, not a part of this one
 
-    def run(*options, suites="acceptance", models=True):
+    def run(*options, suites="acceptance", models=True, timeout=300):
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--report-dir={tmp_path / 'reports'}"]
         command += [f"--models={tmp_path / 'models'}"] if models else []
         done = subprocess.run(
-            [*command, *options, *suites.split()], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+            [*command, *options, *suites.split()], cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False
         )
         return Ended(done.returncode, done.stdout + done.stderr, tmp_path / "reports")
 
