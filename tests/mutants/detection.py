@@ -160,6 +160,11 @@ class Detection:
         """The kinds that no gate caught."""
         return tuple(name for name, judged in self.mutants.items() if not judged.caught)
 
+    @property
+    def harmful_escapes(self) -> tuple[str, ...]:
+        """Those of them that answer otherwise than the healthy file."""
+        return tuple(name for name in self.escaped if not self.mutants[name].harmless)
+
 
 def kinds_of(model: str) -> list[Kind]:
     """The kinds that can be made from a model."""

@@ -223,8 +223,8 @@ def dead_weight(file: File, from_: Origin) -> None:
 
 
 @edits("int8")
-def layers_read_the_wrong_weights(file: File, from_: Origin) -> At:
-    """One layer reads the bias of another layer of the same width."""
+def bias_of_another_layer(file: File, from_: Origin) -> At:
+    """One layer reads the bias of another layer, of the same width."""
     width = {layer: file.tensor(layer.bias).shape[0] for layer in file.layers}
     pairs = [(a, b) for a in file.layers for b in file.layers if a is not b and width[a] == width[b]]
     one, other = pairs[from_.random.integers(len(pairs))]
