@@ -28,7 +28,8 @@ _CONFIDENTIAL = re.compile(_NAMES, re.I)
 _SHORTEST = 8
 
 _ADDRESS = re.compile(r"(?<=://)[^/@\s'\"]+(?=@)")
-_ASSIGNED = re.compile(rf"((?:[\w-]*(?:{_NAMES})[\w-]*)[=:]\s*)[^\s&#'\",;]+", re.I)
+# Bounded, and without what comes before the name: a name of 100,000 characters must not cost their square.
+_ASSIGNED = re.compile(rf"((?:{_NAMES})[\w-]{{0,40}}[=:]\s{{0,4}})[^\s&#'\",;]+", re.I)
 _BEARER = re.compile(r"\b((?:Bearer|Basic)\s+)[\w+/=.~-]{8,}")
 # Tokens that tell by their beginning what they are: of GitHub, GitLab, Hugging Face, AWS, Slack, PyPI and OpenAI.
 _TOKENS = re.compile(r"\b(?:gh[pousr]_|github_pat_|glpat-|hf_|AKIA|ASIA|xox[abprs]-|pypi-|sk-)[A-Za-z0-9_-]{12,}")
