@@ -373,3 +373,16 @@ def test_tensorflows_own_interpreter_agrees(model):
         session(model, "tensorflow", kernels="reference").predict(FEATURES)[0],
         session(model, "ai_edge_litert", kernels="reference").predict(FEATURES)[0],
     )
+
+
+def test_tflite_runtime_after_tensorflow_is_refused_with_the_reason():
+    """In a process of its own, as the order of imports is what it is about; no TensorFlow needed to stand in for it."""
+    code = (
+        "import sys, types; sys.modules['tensorflow'] = types.ModuleType('tensorflow')\n"
+        "from liteproof.errors import TargetError\n"
+        "from liteproof.measure.runtime import bind\n"
+        "try: bind('tflite_runtime')\n"
+        "except TargetError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert "loaded TensorFlow before it" in done.stdout

@@ -21,6 +21,7 @@ import difflib
 import importlib
 import importlib.metadata
 import re
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -491,6 +492,13 @@ def bind(name: str) -> Binding:
             f"tflite_runtime {version} does not work with numpy {np.__version__}: it is built against numpy 1",
             expected="numpy < 2, or ai_edge_litert",
             next="pip install 'numpy<2'",
+        )
+    if name == "tflite_runtime" and "tensorflow" in sys.modules and "tflite_runtime.interpreter" not in sys.modules:
+        # Their C++ symbols clash: every file is then refused with "vector::reserve". The other order works.
+        raise TargetError(
+            f"tflite_runtime {version} does not work in a process that has loaded TensorFlow before it",
+            expected="a process of its own, or tflite_runtime loaded first",
+            next='name another Python as a target in targets.toml, with runtime = "tflite_runtime"',
         )
     try:
         if name == "tensorflow":
