@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from liteproof.checks import METRICS
-from liteproof.manifest.json_schema import dumped, main, model_schema, targets_schema
+from liteproof.manifest.json_schema import dumped, main, metric_table, model_schema, targets_schema
 from liteproof.recipes import RECIPES
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +55,11 @@ def valid(path, schema):
 
     content = json.loads(json.dumps(tomllib.loads(path), default=str))
     return jsonschema.Draft202012Validator(schema).is_valid(content)
+
+
+def test_the_page_lists_every_metric_as_it_is():
+    page = (ROOT / "docs" / "manifest.md").read_text(encoding="utf-8")
+    assert metric_table() in page, "run: python -m liteproof.manifest.json_schema metrics"
 
 
 EXAMPLES = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "manifest.md").read_text(encoding="utf-8"), re.DOTALL)

@@ -125,6 +125,17 @@ def _loss(metric: Metric) -> str:
     return f"{metric.name}: allowed loss, {'as a share of the baseline' if metric.relative else 'absolute'}"
 
 
+def metric_table() -> str:
+    """Every metric as `docs/manifest.md` lists it, in Markdown."""
+    rows = ["| metric | limit | default | meaning |", "|---|---|---|---|"]
+    for metric in METRICS.values():
+        words = "at least" if metric.direction == "at_least" else "at most"
+        unit = f" ({metric.unit})" if metric.unit in ("ms", "MB", "bytes", "dB", "lsb") else ""
+        default = "" if metric.default is None else f"{metric.default:g}"
+        rows.append(f"| `{metric.name}` | {words}{unit} | {default} | {metric.text} |")
+    return "\n".join(rows) + "\n"
+
+
 def dumped(schema: dict[str, Any]) -> str:
     """The schema as its file holds it."""
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
@@ -133,10 +144,10 @@ def dumped(schema: dict[str, Any]) -> str:
 def main(arguments: list[str]) -> int:
     """Print the schema that the one argument names."""
     schemas = {"model": model_schema, "targets": targets_schema}
-    if len(arguments) != 1 or arguments[0] not in schemas:
-        print("usage: python -m liteproof.manifest.json_schema model|targets", file=sys.stderr)  # noqa: T201
+    if len(arguments) != 1 or arguments[0] not in (*schemas, "metrics"):
+        print("usage: python -m liteproof.manifest.json_schema model|targets|metrics", file=sys.stderr)  # noqa: T201
         return 4
-    sys.stdout.write(dumped(schemas[arguments[0]]()))
+    sys.stdout.write(metric_table() if arguments[0] == "metrics" else dumped(schemas[arguments[0]]()))
     return 0
 
 
