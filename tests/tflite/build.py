@@ -14,7 +14,6 @@ from typing import Any
 
 import flatbuffers
 import numpy as np
-
 import tflite as schema
 
 TYPES = {name: n for name, n in vars(schema.TensorType).items() if isinstance(n, int)} | {"INT2": 19, "UINT4": 20}
@@ -48,6 +47,16 @@ class OperatorSpec:
     litert_quantizer_code: bool = False  # the old 8-bit field left 0, as LiteRT Quantizer does
 
 
+@dataclass(frozen=True)
+class GraphSpec:
+    """A further subgraph, which control flow leads to. Its operators count on from those of the graphs before it."""
+
+    tensors: Sequence[TensorSpec]
+    operators: Sequence[OperatorSpec]
+    inputs: Sequence[int] = (0,)
+    outputs: Sequence[int] = (-1,)
+
+
 def conv_options(builder: flatbuffers.Builder) -> tuple[int, int]:
     """Options of CONV_2D with stride 2 and a fused RELU6."""
     schema.Conv2DOptionsStart(builder)
@@ -67,6 +76,8 @@ def build(
     outside: bool = False,
     metadata: dict[str, bytes] | None = None,
     subgraphs: int = 1,
+    more: Sequence[GraphSpec] = (),
+    signatures: Sequence[tuple[str, int]] = (("serving_default", 0),),
 ) -> bytes:
     """A file with one graph.
 
@@ -74,9 +85,11 @@ def build(
         outputs: Tensor indices; negative ones count from the end.
         outside: Put constants after the tables, and let `Buffer.offset` and `size` tell where.
         subgraphs: How many times to list the graph.
+        more: Further graphs.
+        signatures: Their keys and the subgraphs that they name, each with the ends of the first graph.
     """
-    outputs = [index % len(tensors) for index in outputs]
-    graph = _Graph(tensors, operators, inputs, outputs, metadata or {}, subgraphs)
+    graphs = (GraphSpec(tensors, operators, inputs, [index % len(tensors) for index in outputs]), *more)
+    graph = _File(graphs, metadata or {}, subgraphs, signatures)
     if not outside:
         return graph.bytes()
     # The offsets depend on the length of the tables, which does not depend on the offsets.
@@ -84,30 +97,30 @@ def build(
     return graph.bytes(offset=start) + b"".join(graph.constants)
 
 
-class _Graph:
+class _File:
     def __init__(
         self,
-        tensors: Sequence[TensorSpec],
-        operators: Sequence[OperatorSpec],
-        inputs: Sequence[int],
-        outputs: Sequence[int],
+        graphs: Sequence[GraphSpec],
         metadata: dict[str, bytes],
         subgraphs: int,
+        signatures: Sequence[tuple[str, int]],
     ) -> None:
-        self.tensors, self.operators, self.inputs, self.outputs = tensors, operators, inputs, outputs
-        self.metadata, self.subgraphs = metadata, subgraphs
-        self.constants = [t.data for t in tensors if t.data is not None] + list(metadata.values())
+        self.graphs, self.metadata = graphs, metadata
+        self.subgraphs, self.signatures = subgraphs, signatures
+        self.operators = [op for graph in graphs for op in graph.operators]
+        self.tensors = [tensor for graph in graphs for tensor in graph.tensors]
+        self.constants = [t.data for t in self.tensors if t.data is not None] + list(metadata.values())
 
     def bytes(self, offset: int = 0) -> bytes:
         """The flatbuffer; with an offset, its constants are taken to lie there."""
         b = flatbuffers.Builder(1024)
         description = b.CreateString("made by a test")
-        graph = self._subgraph(b)
-        signature = self._signature(b)
+        first, *others = [self._subgraph(b, i) for i in range(len(self.graphs))]
+        signatures = _vector(b, [self._signature(b, *entry) for entry in self.signatures])
         metadata = self._metadata(b)
         codes = _vector(b, [_operator_code(b, op) for op in self.operators])
         buffers = self._buffers(b, offset)
-        subgraphs = _vector(b, [graph] * self.subgraphs)
+        subgraphs = _vector(b, [first] * self.subgraphs + others)
         schema.ModelStart(b)
         schema.ModelAddVersion(b, 3)
         schema.ModelAddOperatorCodes(b, codes)
@@ -115,7 +128,7 @@ class _Graph:
         schema.ModelAddDescription(b, description)
         schema.ModelAddBuffers(b, buffers)
         schema.ModelAddMetadata(b, metadata)
-        schema.ModelAddSignatureDefs(b, signature)
+        schema.ModelAddSignatureDefs(b, signatures)
         b.Finish(schema.ModelEnd(b), file_identifier=b"TFL3")
         return bytes(b.Output())
 
@@ -126,15 +139,18 @@ class _Graph:
             offset += len(data) if offset else 0
         return _vector(b, made)
 
-    def _subgraph(self, b: flatbuffers.Builder) -> int:
+    def _subgraph(self, b: flatbuffers.Builder, number: int) -> int:
+        graph, before = self.graphs[number], self.graphs[:number]
         name = b.CreateString("main")
-        made, buffer = [], 0
-        for spec in self.tensors:
+        made, buffer = [], sum(tensor.data is not None for other in before for tensor in other.tensors)
+        for spec in graph.tensors:
             buffer += spec.data is not None
             made.append(_tensor(b, spec, buffer if spec.data is not None else 0))
         tensors = _vector(b, made)
-        operators = _vector(b, [_operator(b, i, op) for i, op in enumerate(self.operators)])
-        inputs, outputs = _int32s(b, self.inputs), _int32s(b, self.outputs)
+        first = sum(len(other.operators) for other in before)
+        operators = _vector(b, [_operator(b, first + i, op) for i, op in enumerate(graph.operators)])
+        inputs = _int32s(b, graph.inputs)
+        outputs = _int32s(b, [len(graph.tensors) + i if i < 0 and number else i for i in graph.outputs])
         schema.SubGraphStart(b)
         schema.SubGraphAddTensors(b, tensors)
         schema.SubGraphAddInputs(b, inputs)
@@ -154,15 +170,17 @@ class _Graph:
             made.append(schema.MetadataEnd(b))
         return _vector(b, made)
 
-    def _signature(self, b: flatbuffers.Builder) -> int:
-        inputs = _vector(b, [_tensor_map(b, f"in_{i}", index) for i, index in enumerate(self.inputs)])
-        outputs = _vector(b, [_tensor_map(b, f"out_{i}", index) for i, index in enumerate(self.outputs)])
-        key = b.CreateString("serving_default")
+    def _signature(self, b: flatbuffers.Builder, name: str, subgraph: int) -> int:
+        graph = self.graphs[0]
+        inputs = _vector(b, [_tensor_map(b, f"in_{i}", index) for i, index in enumerate(graph.inputs)])
+        outputs = _vector(b, [_tensor_map(b, f"out_{i}", index) for i, index in enumerate(graph.outputs)])
+        key = b.CreateString(name)
         schema.SignatureDefStart(b)
         schema.SignatureDefAddInputs(b, inputs)
         schema.SignatureDefAddOutputs(b, outputs)
         schema.SignatureDefAddSignatureKey(b, key)
-        return _vector(b, [schema.SignatureDefEnd(b)])
+        schema.SignatureDefAddSubgraphIndex(b, subgraph)
+        return int(schema.SignatureDefEnd(b))
 
 
 def _vector(b: flatbuffers.Builder, tables: Sequence[int]) -> int:

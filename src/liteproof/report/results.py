@@ -115,7 +115,7 @@ def encode(results: Results) -> bytes:
     """As indented JSON, in the documented order of keys."""
     document = msgspec.to_builtins(results)
     if results.signoff is None:
-        del document["signoff"]
+        document.pop("signoff", None)  # of results that were read without one there is none
     ordered = {"schema": document.pop("schema"), **document}
     return msgspec.json.format(msgspec.json.encode(ordered), indent=1) + b"\n"
 
