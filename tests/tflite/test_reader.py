@@ -261,3 +261,10 @@ def test_quantization_must_fit_itself(spec, found):
 def test_a_constant_must_fit_its_shape(shape):
     with pytest.raises(ModelError, match="tensor 1 'c' holds 8 bytes"):
         constant_of(TensorSpec("c", shape, data=bytes_of(1.0, 2.0)))
+
+
+def test_a_bias_quantized_along_the_dimension_of_its_weights_is_read_along_its_own():
+    """As older TensorFlow Lite converters wrote it, and the models of TensorFlow Lite Micro still have it."""
+    bias = TensorSpec("b", (4,), "INT32", data=bytes(16), scales=(0.1, 0.2, 0.3, 0.4), zero_points=(0,) * 4, axis=3)
+    model = read_model(build([TensorSpec("x", (4,)), bias, TensorSpec("y", (4,))], [OperatorSpec("ADD", (0, 1), (2,))]))
+    assert model.subgraphs[0].tensors[1].quantization.axis == 0

@@ -503,12 +503,12 @@ class _Reading:
             shape_signature=self._integers(tensor, "ShapeSignature") or shape,
             type=_TENSOR_TYPES.get(number, f"TYPE_{number}"),
             buffer=tensor.Buffer(),
-            quantization=self._quantization(tensor.Quantization(), len(shape)),
+            quantization=self._quantization(tensor.Quantization(), shape),
             is_variable=tensor.IsVariable(),
             sparse=tensor.Sparsity() is not None,
         )
 
-    def _quantization(self, parameters: Any, rank: int) -> Quantization:
+    def _quantization(self, parameters: Any, shape: tuple[int, ...]) -> Quantization:
         if parameters is None:
             return _NOT_QUANTIZED
         scales = self._numbers(parameters, "Scale", "<f4")
@@ -522,8 +522,10 @@ class _Reading:
             zero_points = np.zeros(scales.size, np.int64)
         if zero_points.size != scales.size:
             raise _Damage(f"a tensor has {scales.size} scales and {zero_points.size} zero points")
-        if scales.size > 1 and not 0 <= axis < rank:
-            raise _Damage(f"a tensor of {rank} dimensions is quantized along dimension {axis}")
+        if shape == (scales.size,):
+            axis = 0  # older converters gave a bias the dimension of its weights; a vector has but one
+        if scales.size > 1 and not 0 <= axis < len(shape):
+            raise _Damage(f"a tensor of {len(shape)} dimensions is quantized along dimension {axis}")
         return Quantization(scales, zero_points, axis, "per_axis" if scales.size > 1 else "per_tensor")
 
     def _blockwise(self, details: Any, axis: int) -> Quantization:
