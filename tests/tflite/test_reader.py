@@ -249,7 +249,7 @@ def test_a_graph_input_must_be_a_tensor():
     ("spec", "found"),
     [
         (TensorSpec("c", (2,), "INT8", b"ab", (0.1, 0.2, 0.3), (0, 0)), "3 scales and 2 zero points"),
-        (TensorSpec("c", (2,), "INT8", b"ab", (0.1, 0.2), (0, 0), axis=4), "along dimension 4"),
+        (TensorSpec("c", (1, 2), "INT8", b"ab", (0.1, 0.2), (0, 0), axis=4), "along dimension 4"),
     ],
 )
 def test_quantization_must_fit_itself(spec, found):
