@@ -128,9 +128,9 @@ def test_tensors_without_plain_values_have_no_constant(spec):
 
 
 def test_blockwise_quantization_is_told_apart():
-    spec = TensorSpec("c", (2,), "INT4", bytes([0x21]), block_size=32, scale_tensor=5)
+    spec = TensorSpec("c", (2,), "INT4", bytes([0x21]), block_size=32, scale_tensor=1)
     quantization = one_constant(spec).subgraphs[0].tensors[1].quantization
-    assert (quantization.kind, quantization.block_size, quantization.scale_tensor) == ("blockwise", 32, 5)
+    assert (quantization.kind, quantization.block_size, quantization.scale_tensor) == ("blockwise", 32, 1)
 
 
 def test_zero_points_left_out_mean_zero():

@@ -134,9 +134,12 @@ def _ranges(float32: Model, variant: Model, seen: Seen) -> Iterator[ActivationRa
 
 
 def _has_range(tensor: Tensor) -> bool:
-    """Whether a tensor has one scale of use."""
-    scales = tensor.quantization.scales
-    return tensor.type in _CODES and scales.size == 1 and bool(np.isfinite(scales[0]) and scales[0] > 0)
+    """Whether a tensor has one scale of use, and a zero point among its codes (a rule of the specification's own)."""
+    scales, zero_points = tensor.quantization.scales, tensor.quantization.zero_points
+    if tensor.type not in _CODES or scales.size != 1:
+        return False
+    low, high = type_range(tensor.type)
+    return bool(np.isfinite(scales[0]) and scales[0] > 0 and low <= zero_points[0] <= high)
 
 
 def _range(place: str, tensor: Tensor, seen: tuple[float, float]) -> ActivationRange:

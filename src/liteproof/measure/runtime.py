@@ -300,6 +300,8 @@ class Session:
             except ModelError as error:
                 refused = refused or error
                 continue
+            if not raw or not all(array.size for array in raw):
+                raise _answers_nothing(raw, self._where)
             if size == 1 or all(array.shape[:1] == (size,) for array in raw):
                 self.batch, self._settled = size, (request, raw)
                 return raw
@@ -450,6 +452,12 @@ def _as_it_is(spec: TensorSpec, codes: Array) -> Array:
 def _wrong_shape(spec: TensorSpec, shape: Shape, where: str) -> ModelError:
     own = list(spec.shape_signature or spec.shape)
     return ModelError(f"input {spec} is of shape {own} and cannot take {list(shape)}", where=where)
+
+
+def _answers_nothing(raw: Sequence[Array], where: str) -> ModelError:
+    found = ", ".join(str(list(array.shape)) for array in raw)
+    what = f"its outputs are of shape {found}" if raw else "its graph has no output"
+    return ModelError(f"it answers with nothing: {what}", expected="outputs that hold values", where=where)
 
 
 def _changing_shape(before: Shape, after: Shape, where: str) -> ModelError:

@@ -589,6 +589,8 @@ def _require_references(model: Model) -> None:
         for tensor in graph.tensors:
             if tensor.buffer >= len(model.buffers):
                 raise _Damage(f"tensor {tensor.index} names buffer {tensor.buffer} of {len(model.buffers)}")
+            if tensor.quantization.kind == "blockwise" and not 0 <= tensor.quantization.scale_tensor < count:
+                raise _Damage(f"tensor {tensor.index} has its scales in a tensor that is not there")
         ends = graph.inputs + graph.outputs
         if any(not 0 <= index < count for index in ends):
             raise _Damage(f"the graph's ends {list(ends)} are not among its {count} tensors")
