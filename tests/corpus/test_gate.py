@@ -6,6 +6,8 @@ import pytest
 
 from tests.corpus.files import corpus
 
+pytestmark = [pytest.mark.slow, pytest.mark.long]
+
 CORPUS = corpus()
 
 
@@ -21,7 +23,6 @@ def test_cut_files_are_cut_at_every_boundary():
     assert sum(name.startswith("cut_at_") for name in CORPUS) > 30
 
 
-@pytest.mark.slow
 def test_the_run_comes_to_its_end_without_a_traceback(judged):
     assert judged.status == 1, judged.text[-4000:]
     assert judged.results["run"]["complete"] is True
@@ -31,7 +32,6 @@ def test_the_run_comes_to_its_end_without_a_traceback(judged):
     assert judged.verdicts["healthy"] in ("PASS", "PROVISIONAL")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", CORPUS)
 def test_each_file_has_its_verdict_and_message(judged, name):
     verdict = judged.verdicts[name]

@@ -7,10 +7,11 @@ import pytest
 from tests.corpus.runs import judge
 from tests.fuzz.gate import flipped_files, outcome, slipped
 
+pytestmark = [pytest.mark.slow, pytest.mark.long]
+
 FILES = 100  # on each runtime
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["ai_edge_litert", "tflite_runtime"])
 def test_no_dead_run_and_nothing_slips_through(tmp_path, runtime):
     pytest.importorskip(runtime)

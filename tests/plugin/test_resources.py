@@ -34,6 +34,6 @@ def test_memory_and_descriptors_do_not_grow_with_the_variants(gate, tiny, tmp_pa
         assert len(entries) >= 3 * VARIANTS
         early, late = entries[VARIANTS : 2 * VARIANTS], entries[-VARIANTS:]
         assert max(d for d, _ in late) <= max(d for d, _ in early)
-        # Reports of tests are kept to the end: some kB for each. A file that stayed open would cost a hundred.
+        # Reports of tests are kept to the end: 15 to 30 kB for each. A file that stayed open would cost a hundred.
         grown = (max(r for _, r in late) - max(r for _, r in early)) / (len(entries) - 2 * VARIANTS)
-        assert grown < 20, f"{grown:.1f} kB for each test"
+        assert grown < 50, f"{grown:.1f} kB for each test"

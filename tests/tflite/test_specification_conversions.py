@@ -33,5 +33,5 @@ def test_healthy_conversions_break_no_rule(name, tmp_path):
         entry = store.get(variant.key)
         assert entry is not None, store.failure(variant.key)
         found[variant.name] = violations(read_model(entry.path), variant.promise)
-    assert {"int8", "int16x8", "int8_litert", "int4_litert"} <= found.keys()
+    assert {"int8", "int16x8", "int8_litert", "int4"} <= found.keys()
     assert {variant: broken for variant, broken in found.items() if broken} == {}
