@@ -46,7 +46,12 @@ def gate(tmp_path, monkeypatch, store):
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--report-dir={tmp_path / 'reports'}"]
         command += [f"--models={tmp_path / 'models'}"] if models else []
         done = subprocess.run(
-            [*command, *options, *suites.split()], cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False
+            [*command, *options, *suites.split()],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
         return Ended(done.returncode, done.stdout + done.stderr, tmp_path / "reports")
 

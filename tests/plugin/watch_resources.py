@@ -11,4 +11,4 @@ from pathlib import Path
 def pytest_runtest_logfinish(nodeid) -> None:
     resident = int(re.search(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text())[1])
     with Path(os.environ["RESOURCES"]).open("a") as stream:
-        stream.write(f"{os.getpid()} {len(os.listdir('/proc/self/fd'))} {resident}\n")
+        stream.write(f"{os.getpid()} {len(list(Path('/proc/self/fd').iterdir()))} {resident}\n")
