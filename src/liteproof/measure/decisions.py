@@ -86,14 +86,12 @@ def clear_cases(reference: Floats, threshold: float | None = None) -> npt.NDArra
         threshold: For one score a sample, on its own scale. A case is clear from half the way to the end of the
             scale on.
     """
-    rows = reference.reshape(len(reference), -1).astype(np.float64)
-    logits = not are_probabilities(rows).all()
-    if rows.shape[1] == 1:
-        scores = rows[:, 0]
-        middle = (0.0 if logits else 0.5) if threshold is None else threshold
-        if logits:
-            scores, middle = 1 / (1 + np.exp(-scores)), 1 / (1 + float(np.exp(-middle)))
-        room = np.where(scores >= middle, 1 - middle, middle)
-        return np.asarray(np.abs(scores - middle) >= CLEAR * room)
-    best = np.partition(_softmax(rows) if logits else rows, -2, axis=1)[:, -2:]
-    return np.asarray(best[:, 1] - best[:, 0] >= CLEAR)
+    scores = probabilities(reference)
+    if scores.shape[1] > 1:
+        best = np.partition(scores, -2, axis=1)[:, -2:]
+        return np.asarray(best[:, 1] - best[:, 0] >= CLEAR)
+    middle = 0.5 if threshold is None else threshold
+    if threshold is not None and not are_probabilities(reference).all():
+        middle = 1 / (1 + float(np.exp(-threshold)))
+    room = np.where(scores[:, 0] >= middle, 1 - middle, middle)
+    return np.asarray(np.abs(scores[:, 0] - middle) >= CLEAR * room)
