@@ -13,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
-import time
 from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -23,13 +22,11 @@ import pytest
 from liteproof import plan as plans
 from liteproof.checks import METRICS, Check, Verdict
 from liteproof.errors import LiteproofError, UsageError
-from liteproof.measure.subject import Bench
 from liteproof.plan import Case, Plan, Target, unmet
+from liteproof.plugin.acceptance_run import AcceptanceRun
 from liteproof.plugin.board import Board
-from liteproof.plugin.fixtures import BENCH
 from liteproof.plugin.recording import GateMissed, Recorder, recorded
 from liteproof.plugin.termination import Termination
-from liteproof.store import Store
 
 if TYPE_CHECKING:
     from liteproof.plugin.replay import Replay
@@ -44,18 +41,12 @@ class Gate:
     """The plugin of one acceptance run; in a parallel worker, its share of one."""
 
     def __init__(self, config: pytest.Config) -> None:
+        self.run = AcceptanceRun(config)
         self.config = config
-        self.store = Store.default()
-        self.bench = config.stash[BENCH] = Bench(self.store)
-        self.plan = Plan((), ())
         self.board = Board(config) if config.option.liteproof_order else None
         self.worker = hasattr(config, "workerinput") or self.board is not None
         self.remote: Replay | None = None
         self.signoff: SignOffRun | None = None
-        self.checks: list[Check] = []
-        self.started = time.time()
-        self.selected = 0
-        self.ran = 0
         self.results: Results | None = None
         self.folder: Path | None = None
 
@@ -65,19 +56,19 @@ class Gate:
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Resolve the request, before any test is collected and any parallel worker starts."""
         if self.board:
-            self.plan = self.board.plan
-            self.bench.host_answers = self.plan.host_answers
+            self.run.plan = self.board.plan
+            self.run.bench.host_answers = self.run.plan.host_answers
             session.config.pluginmanager.register(self.board, "liteproof-board")
             return
         if self.worker:
-            self.plan = plans.decode(cast("Any", self.config).workerinput["liteproof_plan"])
+            self.run.plan = plans.decode(cast("Any", self.config).workerinput["liteproof_plan"])
             return
         try:
-            self.plan = self._load_plan(session.config)
-            _refuse_in_parallel(self.plan, session.config)
-            for target in self.plan.targets:
+            self.run.plan = self._load_plan(session.config)
+            _refuse_in_parallel(self.run.plan, session.config)
+            for target in self.run.plan.targets:
                 if not target.remote:
-                    self.bench.runtime_of(target)
+                    self.run.bench.runtime_of(target)
         except LiteproofError as error:
             raise pytest.UsageError(str(error)) from None
         if threading.current_thread() is threading.main_thread():
@@ -85,7 +76,7 @@ class Gate:
         if session.config.option.signoff:
             from liteproof.plugin.signoff import SignOffRun
 
-            self.signoff = SignOffRun(self)
+            self.signoff = SignOffRun(self.run)
             session.config.pluginmanager.register(self.signoff, "liteproof-signoff")
 
     def _load_plan(self, config: pytest.Config) -> Plan:
@@ -104,7 +95,7 @@ class Gate:
             targets_file=here / option.targets if option.targets else None,
             root=config.rootpath,
             no_code=option.no_code,
-            store=self.store,
+            store=self.run.store,
         )
         if option.changed_since is None:
             return plan
@@ -126,22 +117,22 @@ class Gate:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Hand the plan to a parallel worker (pytest-xdist)."""
-        node.workerinput["liteproof_plan"] = plans.encode(self.plan).decode()
+        node.workerinput["liteproof_plan"] = plans.encode(self.run.plan).decode()
 
     def pytest_report_header(self) -> list[str]:
         """What is about to be judged, and with what."""
         if self.worker:
             return []
-        models = ", ".join(f"{model.name} ({len(model.variants)} variants)" for model in self.plan.models)
-        if not self.plan.models:
+        models = ", ".join(f"{model.name} ({len(model.variants)} variants)" for model in self.run.plan.models)
+        if not self.run.plan.models:
             models = f"no model's inputs changed since {self.config.option.changed_since}"
-        targets = ", ".join(f"{target.name} {self._where(target)}" for target in self.plan.targets)
-        return [f"liteproof: {models}", f"targets: {targets}", f"store: {self.store.root}"]
+        targets = ", ".join(f"{target.name} {self._where(target)}" for target in self.run.plan.targets)
+        return [f"liteproof: {models}", f"targets: {targets}", f"store: {self.run.store.root}"]
 
     def _where(self, target: Target) -> str:
         if target.remote:
             return f"over ssh {target.ssh}" if target.ssh else f"by {target.python}"
-        return f"by {self.bench.runtime_of(target)}"
+        return f"by {self.run.bench.runtime_of(target)}"
 
     # -- collection -------------------------------------------------------------------------------------------------
 
@@ -157,8 +148,8 @@ class Gate:
     def _cases(self) -> Iterable[Case]:
         """A sign-off judges each model where its own manifest says, unless it was told where."""
         if self.signoff is None or self.config.option.target:
-            return self.plan.cases()
-        return (case for case in self.plan.cases() if case.target.name in case.model.release)
+            return self.run.plan.cases()
+        return (case for case in self.run.plan.cases() if case.target.name in case.model.release)
 
     @staticmethod
     def _known(metafunc: pytest.Metafunc, metrics: Iterable[str]) -> tuple[str, ...]:
@@ -174,12 +165,12 @@ class Gate:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Count what was selected."""
-        self.selected = len(session.items)
+        self.run.selected = len(session.items)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         """Count what a parallel worker selected."""
-        self.selected = len(ids)
+        self.run.selected = len(ids)
 
     # -- conversion -------------------------------------------------------------------------------------------------
 
@@ -193,13 +184,15 @@ class Gate:
         if self.worker or session.config.option.collectonly or failed:
             return None
         parallel = bool(getattr(session.config.option, "tx", None))
-        cases = list(self.plan.cases()) if parallel else [case for item in session.items if (case := _case_of(item))]
+        cases = (
+            list(self.run.plan.cases()) if parallel else [case for item in session.items if (case := _case_of(item))]
+        )
         from liteproof.convert.conversion import prepare
         from liteproof.convert.progress import progress
 
         try:
             with progress(_stream(session.config)) as listener:
-                prepare(self.plan, self.store, _unique(cases), progress=listener)
+                prepare(self.run.plan, self.run.store, _unique(cases), progress=listener)
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
         if not any(case.target.remote for case in cases):
@@ -209,7 +202,7 @@ class Gate:
             return None if in_place else isolation.run_all(session)
         from liteproof.plugin.replay import Replay
 
-        self.remote = Replay(self, session)
+        self.remote = Replay(self.run, session)
         return self.remote.loop()
 
     # -- the tests --------------------------------------------------------------------------------------------------
@@ -243,17 +236,17 @@ class Gate:
         if self.worker:
             return
         if report.when == "teardown":
-            self.ran += 1
-            self.checks += recorded(report.user_properties)
+            self.run.ran += 1
+            self.run.checks += recorded(report.user_properties)
         elif report.when not in ("setup", "call"):
             self._record_crash(report)
 
     def _record_crash(self, report: pytest.TestReport) -> None:
         """A parallel worker died in this test, and with it what the test would have recorded."""
-        for case in self.plan.cases():
+        for case in self.run.plan.cases():
             if report.nodeid.endswith(f"[{case.id}]"):
-                self.checks.append(_crashed(report, case))
-                self.ran += 1
+                self.run.checks.append(_crashed(report, case))
+                self.run.ran += 1
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
@@ -266,18 +259,18 @@ class Gate:
         from liteproof.report.writer import write
 
         ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-        if ended and not self.checks:
+        if ended and not self.run.checks:
             session.exitstatus = NOTHING_CHECKED
-        elif exitstatus == pytest.ExitCode.OK and any(_misses(check) for check in self.checks):
+        elif exitstatus == pytest.ExitCode.OK and any(_misses(check) for check in self.run.checks):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if not self.checks:
+        if not self.run.checks:
             return
         reached = self.remote is None or not self.remote.unreached
-        self.results = compose(self, complete=ended and reached and self.ran == self.selected)
+        self.results = compose(self.run, complete=ended and reached and self.run.ran == self.run.selected)
         if self.signoff:
             self.results = self.signoff.decide(self.results)
         try:
-            self.folder = write(self.results, self.report_folder())
+            self.folder = write(self.results, self.run.report_folder())
             if self.signoff:
                 self.results = self.signoff.release(self.results, self.folder)
                 if exitstatus == pytest.ExitCode.OK and not _granted(self.results):
@@ -285,11 +278,6 @@ class Gate:
         except UsageError as error:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
             session.config.get_terminal_writer().line(f"\nERROR: {error}", red=True)
-
-    def report_folder(self) -> Path:
-        """Where the run leaves its folder."""
-        named = self.config.option.report_dir
-        return self.config.invocation_params.dir / named if named else self.config.rootpath / "reports"
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

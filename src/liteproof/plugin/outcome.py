@@ -6,7 +6,7 @@ import secrets
 import subprocess
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from liteproof import __version__
 from liteproof.checks import METRICS
@@ -14,41 +14,39 @@ from liteproof.manifest.keys import find_module
 from liteproof.manifest.place import Place
 from liteproof.measure.machine import describe_machine
 from liteproof.plan import Model, Plan, Target, Variant, unmet
+from liteproof.plugin.acceptance_run import AcceptanceRun
 from liteproof.report.results import Results, Run, verdicts_of
 from liteproof.report.secrets import masked
 from liteproof.store import Store, file_sha256
 
-if TYPE_CHECKING:
-    from liteproof.plugin.gate import Gate
 
-
-def compose(gate: Gate, *, complete: bool) -> Results:
+def compose(run: AcceptanceRun, *, complete: bool) -> Results:
     """The results of a run that is over."""
-    run = Run(
-        id=f"{_stamp(gate.started).replace('-', '').replace(':', '')}-{secrets.token_hex(3)}",
-        started=_stamp(gate.started),
+    made = Run(
+        id=f"{_stamp(run.started).replace('-', '').replace(':', '')}-{secrets.token_hex(3)}",
+        started=_stamp(run.started),
         finished=_stamp(time.time()),
         complete=complete,
         liteproof=__version__,
-        git=_git_revision(gate.config.rootpath),
-        command=tuple(str(argument) for argument in gate.config.invocation_params.args),
-        selected=gate.selected,
-        ran=gate.ran,
+        git=_git_revision(run.config.rootpath),
+        command=tuple(str(argument) for argument in run.config.invocation_params.args),
+        selected=run.selected,
+        ran=run.ran,
     )
     found = Results(
-        run=run,
-        targets={target.name: _machine(gate, target) for target in gate.plan.targets},
-        models=_models(gate.plan, gate.store),
-        checks=tuple(gate.checks),
-        verdicts=verdicts_of(gate.checks),
+        run=made,
+        targets={target.name: _machine(run, target) for target in run.plan.targets},
+        models=_models(run.plan, run.store),
+        checks=tuple(run.checks),
+        verdicts=verdicts_of(run.checks),
     )
     return masked(found)
 
 
-def _machine(gate: Gate, target: Target) -> dict[str, object]:
+def _machine(run: AcceptanceRun, target: Target) -> dict[str, object]:
     if target.remote:
-        return dict(gate.remote.machines.get(target.name, {})) if gate.remote else {}
-    return describe_machine(gate.bench.runtime_of(target), target.threads)
+        return dict(run.machines.get(target.name, {}))
+    return describe_machine(run.bench.runtime_of(target), target.threads)
 
 
 def _stamp(seconds: float) -> str:

@@ -11,32 +11,29 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from liteproof.errors import LiteproofError, TargetError
 from liteproof.measure.parity import SAMPLES
 from liteproof.plan import Case, Target
+from liteproof.plugin.acceptance_run import AcceptanceRun
 from liteproof.plugin.deaths import log, report_death, report_not_run
 from liteproof.plugin.isolation import Isolated, heed, possible
 from liteproof.plugin.recording import metrics_of, test_id
 from liteproof.targets import run
 from liteproof.targets.bundle import make_bundle
 
-if TYPE_CHECKING:
-    from liteproof.plugin.gate import Gate
-
 
 class Replay:
     """The loop of a run that has other targets than this interpreter."""
 
-    def __init__(self, gate: Gate, session: pytest.Session) -> None:
-        self.gate = gate
+    def __init__(self, acceptance: AcceptanceRun, session: pytest.Session) -> None:
+        self.acceptance = acceptance
         self.session = session
-        self.machines: dict[str, Mapping[str, object]] = {}
         self.unreached: dict[str, TargetError] = {}
         self._items = {test_id(item): item for item in session.items if case_of(item).target.remote}
         self._local = [item for item in session.items if not case_of(item).target.remote]
@@ -48,7 +45,7 @@ class Replay:
 
     def loop(self) -> bool:
         """Run everything; takes the place of pytest's loop."""
-        jobs = [self._job(target) for target in self.gate.plan.targets if target.remote]
+        jobs = [self._job(target) for target in self.acceptance.plan.targets if target.remote]
         threads = [threading.Thread(target=self._carry_out, args=[job], daemon=True) for job in jobs if job.tests]
         self._busy = {job.target.name for job in jobs if job.tests}
         if self._isolated:
@@ -79,9 +76,9 @@ class Replay:
     def _job(self, target: Target) -> run.Job:
         items = [item for item in self._items.values() if case_of(item).target == target]
         bundle = make_bundle(
-            replace(self.gate.plan, host_answers=self._host_answers(items)),
+            replace(self.acceptance.plan, host_answers=self._host_answers(items)),
             target,
-            self.gate.store,
+            self.acceptance.store,
             [case_of(item) for item in items],
             {item.path.parent for item in items},
         )
@@ -89,13 +86,13 @@ class Replay:
 
     def _host_answers(self, items: Iterable[pytest.Item]) -> dict[str, dict[str, str]]:
         """For the tests of parity: what the files answer here. Kernels that do not take a file here are left out."""
-        host = next((target for target in self.gate.plan.targets if not target.remote), Target("host"))
+        host = next((target for target in self.acceptance.plan.targets if not target.remote), Target("host"))
         answers: dict[str, dict[str, str]] = {}
         for item in items:
             case = case_of(item)
             if case.id in answers or not any(metric.startswith("parity_") for metric in metrics_of(item)):
                 continue
-            subject = self.gate.bench.subject(replace(case, target=host))
+            subject = self.acceptance.bench.subject(replace(case, target=host))
             found = answers.setdefault(case.id, {})
             for kernels in SAMPLES:
                 with contextlib.suppress(LiteproofError):
@@ -138,7 +135,7 @@ class Replay:
     def _replay(self, message: run.Message) -> None:
         match message:
             case run.Began(target, machine):
-                self.machines[target] = machine
+                self.acceptance.machines[target] = machine
             case run.Started(_, test):
                 log(self._items[test], "logstart")
             case run.Reported(_, report):

@@ -12,7 +12,6 @@ import dataclasses
 import importlib.metadata
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,15 +19,13 @@ from liteproof.checks import METRICS, Verdict
 from liteproof.errors import UsageError
 from liteproof.measure.evaluation import read_evaluation
 from liteproof.plan import Case, Model, unmet
+from liteproof.plugin.acceptance_run import AcceptanceRun
 from liteproof.plugin.work_tree import State, state_of
 from liteproof.report import release
 from liteproof.report.results import Results, SignOff
 from liteproof.report.signoff import Demand, blockers, withdrawn
 from liteproof.report.writer import write
 from liteproof.store import digest_of, file_sha256
-
-if TYPE_CHECKING:
-    from liteproof.plugin.gate import Gate
 
 # Option's destination → how a user writes it. `--model` is not among them: which models are released is the user's
 # choice; each is judged whole.
@@ -51,10 +48,10 @@ SUITE = "test_*.py"
 class SignOffRun:
     """Watches a run that is to be a sign-off, and decides at its end."""
 
-    def __init__(self, gate: Gate) -> None:
-        self.gate = gate
-        self.config = gate.config
-        self.no_vcs: bool = gate.config.option.no_vcs
+    def __init__(self, acceptance: AcceptanceRun) -> None:
+        self.acceptance = acceptance
+        self.config = acceptance.config
+        self.no_vcs: bool = acceptance.config.option.no_vcs
         self.collected: dict[str, None] = {}
         self.left_out: list[str] = []
         self.suites: set[Path] = set()
@@ -94,7 +91,7 @@ class SignOffRun:
 
     def decide(self, results: Results) -> Results:
         """The results with what came of the sign-off."""
-        plan = self.gate.plan
+        plan = self.acceptance.plan
         demanded = {model.name: model.release for model in plan.models}
         demand = Demand(
             release=demanded,
@@ -145,8 +142,8 @@ class SignOffRun:
     def _work_tree(self) -> State:
         if self.no_vcs:
             return State(None, ())
-        folders = [self.config.rootpath, *(Path(model.manifest.path).parent for model in self.gate.plan.models)]
-        return state_of(folders, leaving_out=self.gate.report_folder())
+        folders = [self.config.rootpath, *(Path(model.manifest.path).parent for model in self.acceptance.plan.models)]
+        return state_of(folders, leaving_out=self.acceptance.report_folder())
 
     # -- what it was judged by --------------------------------------------------------------------------------------
 
@@ -197,11 +194,11 @@ class SignOffRun:
         return results
 
     def _write(self, folder: Path) -> None:
-        models = {model.name: model for model in self.gate.plan.models}
+        models = {model.name: model for model in self.acceptance.plan.models}
         keys = {(model.name, variant.name): variant.key for model in models.values() for variant in model.variants}
 
         def file_of(model: str, variant: str) -> Path:
-            entry = self.gate.store.get(keys[model, variant])
+            entry = self.acceptance.store.get(keys[model, variant])
             return entry.path if entry else Path(f"{model}-{variant}.tflite")
 
         release.write(folder, file_of, lambda model: _ranges(models[model]))
