@@ -11,72 +11,32 @@ import numpy as np
 import pytest
 
 from liteproof.errors import TargetError, UsageError
-from liteproof.measure.probe import Answer, Begin, End, Outcome, Refusal, Request, judge, last_words, probe, watch
+from liteproof.measure.probe import (
+    Answer,
+    Begin,
+    Outcome,
+    Refusal,
+    Request,
+    _servers,
+    dismiss,
+    judge,
+    last_words,
+    probe,
+)
 from liteproof.measure.tensors import TensorSpec
+from liteproof.measure.watched import End
+from tests.corpus.files import corpus
 from tests.measure.models import RUNTIMES, data, identity_like, large, quantizer
+from tests.measure.processes import descendants, gone
 
 each_runtime = pytest.mark.parametrize("name", RUNTIMES)
 
-# The parent's side: watching stand-ins
-
 REQUEST = Request("m.tflite", "tflite_runtime", 1, "default", None, None, None, 60.0)
-
-
-def stand_in(code: str) -> list[str]:
-    return [sys.executable, "-S", "-c", f"import os, sys, signal, time\n{code}"]
-
-
-def test_a_watched_process_is_heard_to_its_end():
-    end = watch(
-        stand_in("print('one\\ntwo'); print('three', end=''); sys.stderr.write('x' * 20000 + 'end'); sys.exit(3)"), 20
-    )
-    assert (end.lines, end.status) == ((b"one", b"two"), 3)
-    assert end.stderr.endswith("xend")
-    assert len(end.stderr) < 20000
-
-
-def test_a_signal_is_told_by_its_number():
-    assert watch(stand_in("os.kill(os.getpid(), signal.SIGSEGV)"), 20).status == -signal.SIGSEGV
-
-
-@pytest.mark.parametrize("closing", ["", "os.close(1); os.close(2); "], ids=["silent", "pipes closed"])
-def test_what_hangs_is_killed_at_the_deadline(closing):
-    end = watch(stand_in(f"print('begun', flush=True); {closing}time.sleep(600)"), 0.5)
-    assert (end.lines, end.status) == ((b"begun",), None)
-
-
-def test_the_deadline_takes_the_whole_process_group():
-    end = watch(stand_in("print(os.fork(), flush=True); time.sleep(600)"), 0.5)
-    assert end.status is None
-    child = int(end.lines[0])
-    assert _gone(child)
-
-
-def test_a_child_left_behind_goes_too():
-    end = watch(
-        stand_in("child = os.fork()\nif child:\n print(child)\nelse:\n os.close(1); os.close(2); time.sleep(600)"), 20
-    )
-    assert end.status == 0
-    assert _gone(int(end.lines[0]))
-
-
-def _gone(pid: int) -> bool:
-    """Whether a process has ended; it may wait for its new parent to take note."""
-    for _ in range(200):
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
-                return True
-        except FileNotFoundError:
-            return True
-        time.sleep(0.01)
-    return False
-
 
 # What an end means
 
 X = TensorSpec("x", (1, 2), "int8", scales=(0.5,), zero_points=(3,))
-START = (Begin("import"),)
-LOAD = (*START, Begin("load"))
+LOAD = (Begin("load"),)
 ALLOCATE = (*LOAD, Begin("allocate"))
 INVOKE = (*ALLOCATE, Begin("invoke"))
 EXIT = (*INVOKE, Answer((X,), (X,)), Begin("exit"))
@@ -123,7 +83,7 @@ def test_signals_without_a_name_have_a_number():
     assert ended(LOAD, -200).signal == "signal 200"
 
 
-@pytest.mark.parametrize(("messages", "status"), [((), 1), (START, -4), (START, None)])
+@pytest.mark.parametrize(("messages", "status"), [((), 1), ((), -4), ((), None)])
 def test_what_does_not_come_to_the_file_is_the_machines_trouble(messages, status):
     with pytest.raises(TargetError, match="tflite_runtime does not start") as caught:
         ended(messages, status, "ImportError: numpy.core.multiarray failed to import\n")
@@ -228,6 +188,7 @@ def test_memory_is_limited_and_the_limit_named(name, tmp_path):
 
 
 def test_a_deadline_too_short_for_the_runtime_is_the_machines_trouble():
+    dismiss()
     with pytest.raises(TargetError, match=r"does not start: its process was killed after 0\.01 s"):
         probe(data("dense_int8"), timeout_s=0.01)
 
@@ -238,13 +199,93 @@ def test_a_file_that_is_not_there_is_the_users_mistake(tmp_path):
 
 
 def test_the_working_directory_cannot_slip_modules_in(tmp_path, monkeypatch):
+    dismiss()
     (tmp_path / "numpy.py").write_text("raise SystemExit('from the working directory')")
     monkeypatch.chdir(tmp_path)
     assert probe(data("dense_int8")).loads
 
 
+# The server that is forked from
+
+
+@pytest.fixture
+def server():
+    """The only server there is."""
+    dismiss()
+    assert probe(data("dense_int8"), runtime="tflite_runtime").loads
+    [found] = _servers.values()
+    yield found._process
+    dismiss()
+
+
+def test_files_are_forked_from_one_server_that_outlives_them(server, tmp_path):
+    file = tmp_path / "garbage.tflite"
+    file.write_bytes(b"no flatbuffer at all")
+    assert probe(file, runtime="tflite_runtime").kind == "refused"
+    assert probe(data("dense_int8"), runtime="tflite_runtime").loads
+    assert [found._process for found in _servers.values()] == [server]
+    assert server.poll() is None
+
+
+def test_a_server_that_was_killed_is_started_again(server):
+    server.kill()
+    server.wait()
+    assert probe(data("dense_int8"), runtime="tflite_runtime").loads
+
+
+def test_limits_on_memory_hold_for_one_file_only(server, tmp_path):
+    file = tmp_path / "large.tflite"
+    file.write_bytes(large(200))
+    assert not probe(file, runtime="tflite_runtime", memory_limit_mb=150).loads
+    assert probe(file, runtime="tflite_runtime").loads
+
+
+def test_dismissed_servers_leave_nothing_behind(server):
+    dismiss()
+    assert server.poll() == 0
+    assert not _servers
+
+
+def test_a_server_ends_with_the_process_that_started_it():
+    code = (
+        "import os, sys; from pathlib import Path; from liteproof.measure import probe\n"
+        "probe.probe(Path(sys.argv[1]), runtime='tflite_runtime')\n"
+        "print(*[found._process.pid for found in probe._servers.values()], flush=True); os._exit(0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, data("dense_int8")], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert gone(int(done.stdout))
+
+
+@pytest.mark.slow
+def test_a_hang_is_ended_with_all_that_it_started_and_the_server_goes_on(server, tmp_path):
+    file = tmp_path / "endless.tflite"
+    file.write_bytes(corpus()["while_endless"].content)
+    outcome = probe(file, runtime="tflite_runtime", timeout_s=1.0)
+    assert (outcome.kind, outcome.phase) == ("hung", "invoke")
+    assert "killed after 1 s in the first inference" in outcome.reason
+    assert server.poll() is None
+    assert probe(data("dense_int8"), runtime="tflite_runtime").loads
+
+
+@pytest.mark.slow
+def test_an_interruption_ends_the_server_and_the_file_that_it_tries(tmp_path):
+    file = tmp_path / "endless.tflite"
+    file.write_bytes(corpus()["while_endless"].content)
+    code = "import sys; from pathlib import Path; from liteproof.measure import probe; probe.probe(Path(sys.argv[1]))"
+    with subprocess.Popen([sys.executable, "-c", code, file], stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 30
+        while len(found := descendants(process.pid)) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30)
+    assert len(found) == 2
+    assert all(gone(pid) for pid in found)
+
+
 def test_the_sacrificial_process_imports_no_more_than_it_must():
-    code = "import sys, liteproof.measure.probe; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    code = "import sys, liteproof.measure.probe_process; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     environment = {**os.environ, "PYTHONPATH": str(Path(sys.modules["liteproof"].__file__).parents[1])}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60, env=environment

@@ -7,36 +7,35 @@
     'its process died of SIGSEGV while it loaded the file on tflite_runtime'
 
 Runtimes are written in C++, and a broken file can abort, crash or hang one, or make it ask for all the memory there is.
-So a sacrificial process (`python -m liteproof.measure.probe`) goes first. It says what it is about to do before each
-phase; from that, from how it ended and from its last words the parent tells what became of it.
+So a sacrificial process goes first: a fork of a server that has imported the runtime (`measure/probe_process.py`), so
+that a file costs a fork and not a start of Python. It says what it is about to do before each phase; from that, from
+how it ended and from its last words the outcome is told here.
 """
 
 from __future__ import annotations
 
-import contextlib
-import math
+import atexit
 import os
 import re
-import resource
-import selectors
+import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import msgspec
-import numpy as np
 
-from liteproof.errors import LiteproofError, TargetError, UsageError
-from liteproof.measure.runtime import Kernels, Session, bind, default_runtime, open_session
-from liteproof.measure.tensors import Array, TensorSpec, Values, encode
+from liteproof.errors import TargetError, UsageError
+from liteproof.measure.runtime import Kernels, default_runtime
+from liteproof.measure.tensors import TensorSpec
+from liteproof.measure.watched import End, environment
 from liteproof.plan import Delegate
 
-Phase = Literal["start", "import", "load", "allocate", "invoke", "exit"]
+Phase = Literal["start", "load", "allocate", "invoke", "exit"]
 Kind = Literal["ok", "refused", "died", "hung", "memory", "died_at_exit"]
 Fault = Literal["model", "memory", "target", "usage"]
 
@@ -46,10 +45,11 @@ _DOING = {
     "invoke": "in the first inference",
     "exit": "at exit, after it had answered",
 }
-_NO_MEMORY = re.compile(r"bad_alloc|length_error|MemoryError|out of memory|cannot allocate|unable to allocate", re.I)
+NO_MEMORY = re.compile(r"bad_alloc|length_error|MemoryError|out of memory|cannot allocate|unable to allocate", re.I)
 # What runtimes print in health too.
 _CHATTER = re.compile(r"INFO|WARNING: All log messages|[IW]\d{4} ")
-_TAIL = 8192
+# Seconds beyond a file's own that the server may take to tell how it ended.
+_PATIENCE_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def probe(
         kernels: Which kernels.
         delegate: A delegate library.
         samples: An `.npz` of inputs by name (or one array `x`), of which the first sample is fed; None: zeros.
-        timeout_s: Seconds in all; then the process and its children are killed.
+        timeout_s: Seconds for the file, and for the start of the runtime; then the process and its children are killed.
         memory_limit_mb: Most memory that it may allocate, the bare runtime included (60 to 80 MB without TensorFlow).
 
     Raises:
@@ -133,74 +133,112 @@ def probe(
         memory_limit_mb=memory_limit_mb,
         timeout_s=timeout_s,
     )
-    command = [sys.executable, "-P", "-m", "liteproof.measure.probe", msgspec.json.encode(request).decode()]
-    return judge(watch(command, timeout_s), request)
+    return judge(_ask(request), request)
 
 
-@dataclass(frozen=True)
-class End:
-    """How a watched process ended.
+def dismiss() -> None:
+    """Let the servers go; the next probe starts another. For what is measured with nothing of ours beside it."""
+    for key in [key for key in _servers if key[0] == os.getpid()]:
+        _servers.pop(key).end()
 
-    Attributes:
-        lines: What it wrote to its standard output; a line without its end is left out.
-        stderr: The tail of its standard error.
-        status: Exit status, or the negative number of the signal that ended it; None: killed at the deadline.
+
+# By process, because a fork must not take part in the conversation of the process that it was forked from.
+_servers: dict[tuple[int, str], _Server] = {}
+atexit.register(dismiss)
+
+
+def _ask(request: Request) -> End:
+    """How the process that tried a file ended.
+
+    Raises:
+        TargetError, UsageError: The runtime does not start here.
+    """
+    key = (os.getpid(), request.runtime)
+    for _ in range(2):  # a server may have been killed while it was idle: by whoever was short of memory, say
+        if key not in _servers:
+            _servers[key] = _Server(request.runtime, request.timeout_s)
+        try:
+            end = _servers[key].ask(request)
+        except BaseException:
+            _servers.pop(key).end()
+            raise
+        if end is not None:
+            return end
+        gone = _servers.pop(key).end()
+    return gone
+
+
+class _Server:
+    """The process that has imported a runtime, and forks for each file.
+
+    Raises:
+        TargetError, UsageError: It does not start.
     """
 
-    lines: tuple[bytes, ...]
-    stderr: str
-    status: int | None
-
-
-def watch(command: Sequence[str], timeout_s: float) -> End:
-    """Run a command to its end or to the deadline, and leave nothing of its process group behind."""
-    deadline = time.monotonic() + timeout_s
-    package = str(Path(__file__).parents[2])
-    path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, "PYTHONPATH": path},
-        start_new_session=True,
-    ) as process:
+    def __init__(self, runtime: str, timeout_s: float) -> None:
+        self._said = b""
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-W", "ignore", "-m", "liteproof.measure.probe_process", runtime],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._complaints,
+            # One that has threads when it forks is asking for trouble, and numpy multiplies nothing there.
+            env={**environment(), "OPENBLAS_NUM_THREADS": "1"},
+            start_new_session=True,
+        )
         try:
-            said, complained = _drain(process, deadline)
-            ended = _ended(process.pid, deadline)
-        finally:
-            # The group goes before its leader is reaped: until then its number belongs to nobody else.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-        status = process.wait()
-    return End(tuple(said.split(b"\n")[:-1]), complained.decode(errors="replace"), status if ended else None)
+            line = self._line(time.monotonic() + timeout_s)
+        except BaseException:
+            self.end()
+            raise
+        message = msgspec.json.decode(line, type=Ready | Refusal) if line else None
+        if not isinstance(message, Ready):
+            end = self.end(killed=line is None)
+            if message:
+                raise message.error()
+            raise _does_not_start(runtime, end, timeout_s)
+
+    def ask(self, request: Request) -> End | None:
+        """How the fork for this request ended; None if the server itself has ended, or does not answer any more."""
+        assert self._process.stdin is not None  # noqa: S101 - it is a pipe
+        try:
+            os.write(self._process.stdin.fileno(), msgspec.json.encode(request) + b"\n")
+        except BrokenPipeError:
+            return None
+        line = self._line(time.monotonic() + request.timeout_s + _PATIENCE_S)
+        return msgspec.json.decode(line, type=End) if line else None
+
+    def end(self, *, killed: bool = False) -> End:
+        """End it, with the fork that it may be watching."""
+        with self._process as process:
+            process.terminate()
+            try:
+                process.wait(_PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        self._complaints.seek(0)
+        with self._complaints as complaints:
+            text = complaints.read()[-8192:].decode(errors="replace")
+        return End((), text, None if killed else process.returncode)
+
+    def _line(self, deadline: float) -> bytes | None:
+        """The next line that it says; b"" if it has ended, None if the deadline came first."""
+        assert self._process.stdout is not None  # noqa: S101 - it is a pipe
+        descriptor = self._process.stdout.fileno()
+        while b"\n" not in self._said:
+            if not select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                return None
+            chunk = os.read(descriptor, 65536)
+            if not chunk:
+                return b""
+            self._said += chunk
+        line, _, self._said = self._said.partition(b"\n")
+        return line
 
 
-def _ended(pid: int, deadline: float) -> bool:
-    """Wait for a child to end, without reaping it; False: the deadline came first."""
-    while not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.002)
-    return True
-
-
-def _drain(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bytes]:
-    """All of standard output and the tail of standard error, until both are closed or the deadline has passed."""
-    said = complained = b""
-    with selectors.DefaultSelector() as selector:
-        for pipe in (process.stdout, process.stderr):
-            selector.register(pipe, selectors.EVENT_READ)  # type: ignore[arg-type]
-        while selector.get_map() and (left := deadline - time.monotonic()) > 0:
-            for key, _ in selector.select(left):
-                chunk = os.read(key.fd, 65536)
-                if not chunk:
-                    selector.unregister(key.fileobj)
-                elif key.fileobj is process.stdout:
-                    said += chunk
-                else:
-                    complained = (complained + chunk)[-_TAIL:]
-    return said, complained
+class Ready(msgspec.Struct, tag="ready"):
+    """Sent by the server when it has imported the runtime."""
 
 
 class Begin(msgspec.Struct, tag="begin"):
@@ -225,6 +263,11 @@ class Refusal(msgspec.Struct, tag="refusal"):
     where: str = ""
     next: str = ""
 
+    def error(self) -> TargetError | UsageError:
+        """The same as an error, where it does not concern the file."""
+        kind = TargetError if self.fault == "target" else UsageError
+        return kind(self.found, expected=self.expected, where=self.where, next=self.next)
+
 
 def judge(end: End, request: Request) -> Outcome:
     """What a process's end says about the file.
@@ -239,14 +282,9 @@ def judge(end: End, request: Request) -> Outcome:
     answer = next((m for m in messages if isinstance(m, Answer)), None)
     evidence = last_words(end.stderr)
     if refusal and refusal.fault in ("target", "usage"):
-        kind = TargetError if refusal.fault == "target" else UsageError
-        raise kind(refusal.found, expected=refusal.expected, where=refusal.where, next=refusal.next)
-    if phase in ("start", "import") and not refusal:
-        raise TargetError(
-            f"{request.runtime} does not start: {_ending(end, request)}",
-            where=evidence or sys.executable,
-            next=f"{sys.executable} -c 'import {request.runtime}'",
-        )
+        raise refusal.error()
+    if phase == "start" and not refusal:
+        raise _does_not_start(request.runtime, end, request.timeout_s)
     verdict, reason = _verdict(end, request, phase, refusal)
     # Some runtimes hide a failed allocation behind another complaint, so name the limit that may be behind it.
     if verdict != "ok" and request.memory_limit_mb is not None and phase in ("allocate", "invoke"):
@@ -272,20 +310,28 @@ def _verdict(end: End, request: Request, phase: Phase, refusal: Refusal | None) 
         return ("memory" if refusal.fault == "memory" else "refused"), refusal.found
     if phase == "exit" and end.status == 0:
         return "ok", "it loads, allocates, answers and ends"
-    reason = f"{_ending(end, request)} {_DOING[phase]} on {request.runtime}"
+    reason = f"{_ending(end, request.timeout_s)} {_DOING[phase]} on {request.runtime}"
     if end.status is None:
         return "hung", reason
     if phase == "exit":
         return "died_at_exit", reason
     # Nothing here sends SIGKILL but the deadline, so a kernel short of memory did.
-    if end.status == -signal.SIGKILL or _NO_MEMORY.search(end.stderr):
+    if end.status == -signal.SIGKILL or NO_MEMORY.search(end.stderr):
         return "memory", reason
     return "died", reason
 
 
-def _ending(end: End, request: Request) -> str:
+def _does_not_start(runtime: str, end: End, timeout_s: float) -> TargetError:
+    return TargetError(
+        f"{runtime} does not start: {_ending(end, timeout_s)}",
+        where=last_words(end.stderr) or sys.executable,
+        next=f"{sys.executable} -c 'import {runtime}'",
+    )
+
+
+def _ending(end: End, timeout_s: float) -> str:
     if end.status is None:
-        return f"its process was killed after {request.timeout_s:g} s"
+        return f"its process was killed after {timeout_s:g} s"
     if end.status < 0:
         return f"its process died of {_signal_name(end.status)}"
     return f"its process ended with status {end.status}"
@@ -300,91 +346,3 @@ def last_words(stderr: str) -> str:
     """The last line that is not what a runtime prints in health too."""
     lines = [" ".join("".join(c if c.isprintable() else " " for c in line).split()) for line in stderr.splitlines()]
     return next((line for line in reversed(lines) if line and not _CHATTER.match(line)), "")
-
-
-def main(argument: str) -> None:
-    """The sacrificial process: do what the request says, and tell each step on standard output."""
-    request = msgspec.json.decode(argument, type=Request)
-    channel = os.dup(1)
-    os.dup2(2, 1)  # what a runtime prints must not stand between our lines
-
-    def send(message: Begin | Answer | Refusal) -> None:
-        os.write(channel, msgspec.json.encode(message) + b"\n")
-
-    _be_sacrificed(request.timeout_s)
-    try:
-        send(Begin("import"))
-        bind(request.runtime)
-        _limit_memory(request.memory_limit_mb)
-        session = open_session(
-            Path(request.path),
-            runtime=request.runtime,
-            threads=request.threads,
-            kernels=request.kernels,
-            delegate=request.delegate,
-            announce=lambda phase: send(Begin(phase)),
-        )
-        content = _first_sample(session, request.samples)
-        send(Begin("invoke"))
-        session.dequantize_outputs(session.invoke(content))
-        send(Answer(session.inputs, session.outputs))
-        send(Begin("exit"))
-    except LiteproofError as error:
-        send(_refusal(error))
-    except MemoryError as error:
-        send(Refusal("memory", f"out of memory on {request.runtime}: {error or 'MemoryError'}"))
-
-
-def _be_sacrificed(timeout_s: float) -> None:
-    """Leave no core file, outlive no parent, and be the first to go where memory is short."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.alarm(math.ceil(timeout_s) + 5)  # in case the parent dies: it kills at the deadline
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-
-
-def _limit_memory(megabytes: int | None) -> None:
-    """Limit what may be allocated from here on, what is allocated already included.
-
-    The limit is on data (heap and anonymous memory). One on address space would also count the shared libraries and the
-    mapped file: 150 MB for a bare ai_edge_litert of which 65 MB are data, and gigabytes for TensorFlow.
-    """
-    if megabytes is not None:
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        limit = megabytes << 20 if hard == resource.RLIM_INFINITY else min(megabytes << 20, hard)
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
-
-
-def _first_sample(session: Session, samples: str | None) -> tuple[Array, ...]:
-    """Content of the inputs: of the first sample of a file, or zeros."""
-    if samples is None:
-        return tuple(encode(spec, _zeros(spec)) for spec in session.inputs)
-    import zipfile  # on the way of those only who give samples
-
-    try:
-        with np.load(samples, allow_pickle=False) as archive:
-            arrays: dict[str, Array] = {name: archive[name][:1] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise UsageError(f"cannot read the samples: {error}", expected="an .npz of arrays", where=samples) from error
-    values: Values = arrays["x"] if set(arrays) == {"x"} else arrays
-    return session.quantize_inputs(values)
-
-
-def _zeros(spec: TensorSpec) -> Array:
-    return np.zeros(spec.shape, "S1" if spec.dtype == "bytes" else np.float32)
-
-
-def _refusal(error: LiteproofError) -> Refusal:
-    return Refusal(_fault(error), error.found, error.expected, error.where, error.next)
-
-
-def _fault(error: LiteproofError) -> Fault:
-    if isinstance(error, TargetError):
-        return "target"
-    if isinstance(error, UsageError):
-        return "usage"
-    return "memory" if _NO_MEMORY.search(error.found) else "model"
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
