@@ -6,11 +6,13 @@ liteproof report reports/latest
 liteproof recommend reports/latest --model digits --target pi
 liteproof verify digits-int8.tflite --signoff statement.json
 liteproof compare reports/latest --targets host pi
+liteproof store prune --max-size 5GB --older-than 30d --dry-run
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import shutil
 import sys
@@ -127,6 +129,17 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--targets", nargs=2, metavar=("A", "B"), help="compare these two targets of RUN_A instead")
     compare.add_argument("--markdown", action="store_true", help="for a comment or a page")
     compare.set_defaults(run=_compare)
+
+    store = commands.add_parser("store", help="what the store holds, by model and kind; with prune, make it smaller")
+    store.set_defaults(run=_store)
+    store_commands = store.add_subparsers(metavar="prune")
+    prune = store_commands.add_parser(
+        "prune", help="remove what was not used for longest; never what a sign-off or an accepted baseline names"
+    )
+    prune.add_argument("--max-size", metavar="SIZE", help="such as 5GB (default: $LITEPROOF_STORE_LIMIT, else 10GB)")
+    prune.add_argument("--older-than", metavar="TIME", help="what was not used for so long goes, such as 30d or 12h")
+    prune.add_argument("--dry-run", action="store_true", help="only say what would go")
+    prune.set_defaults(run=_prune)
     return parser
 
 
@@ -162,6 +175,7 @@ def _accept(options: argparse.Namespace) -> int:
     from liteproof.accepted import FILE, write
     from liteproof.report.acceptance import baselines
     from liteproof.report.results import read
+    from liteproof.store import Store
 
     results = read(options.folder)
     found = baselines(results)
@@ -177,6 +191,8 @@ def _accept(options: argparse.Namespace) -> int:
                 next="liteproof accept --root=FOLDER RUN",
             )
         write(folder, found[name])
+        origin = f"{folder.resolve() / FILE}, of run {results.run.id}"
+        Store.default().pin(f"{results.run.id}-{name}", found[name].digests.values(), origin)
         print(f"{folder / FILE}: {', '.join(found[name].variants)}")
     return ACCEPTED if found else MISSED
 
@@ -225,11 +241,18 @@ def _history(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from liteproof.measure.diagnosis import diagnose
-    from liteproof.report import explanation
+    from liteproof.store import Store
 
     if options.samples < 1:
         raise UsageError(f"--samples={options.samples}", expected="at least 1")
+    with Store.default().in_use():
+        return _explained(options)
+
+
+def _explained(options: argparse.Namespace) -> int:
+    from liteproof.measure.diagnosis import diagnose
+    from liteproof.report import explanation
+
     case = _prepared(options.models or [Path("models")], options.model, options.variant)
     if case.variant.key == case.model.float32_key:
         raise UsageError(
@@ -285,6 +308,46 @@ def _prepared(models: Sequence[Path], model: str, variant: str) -> Subject:
     with progress(sys.stderr) as listener:
         prepare(plan, store, [case], progress=listener)
     return Bench(store).subject(case)
+
+
+def _store(_: argparse.Namespace) -> int:
+    from liteproof.pruning import holdings, limit_of
+    from liteproof.report.store_table import HEADINGS, rows
+    from liteproof.report.terminal import show_rows
+    from liteproof.report.wording import size
+    from liteproof.store import Store
+
+    store = Store.default()
+    held = holdings(store)
+    total = sum(content.bytes for content in held)
+    title = f"{store.root}: {size(total)} of {size(limit_of())}"
+    width = shutil.get_terminal_size((80, 24)).columns
+    show_rows(title, HEADINGS, list(rows(held)), sys.stdout, width=width)
+    return ACCEPTED
+
+
+def _prune(options: argparse.Namespace) -> int:
+    from liteproof.pruning import bytes_of, limit_of, prune, seconds_of
+    from liteproof.report.wording import size
+    from liteproof.store import Store
+
+    unused = seconds_of(options.older_than, "--older-than") if options.older_than else None
+    most = bytes_of(options.max_size, "--max-size") if options.max_size else limit_of()
+    store = Store.default()
+    with contextlib.ExitStack() as stack:
+        if not stack.enter_context(store.alone(wait=False)):
+            print("waiting for a run that has the store in use (Ctrl-C ends this)", file=sys.stderr, flush=True)
+            stack.enter_context(store.alone())
+        done = prune(store, most_bytes=most, unused_s=unused, dry_run=options.dry_run)
+    for content in done.removed:
+        print(f"{size(content.bytes):>8}  {content.kind}{content.model and f' of {content.model}'}")
+    for path in done.abandoned:
+        print(f"left behind by a killed writer: {path.name}")
+    verb = "would be removed" if options.dry_run else "removed"
+    print(
+        f"{len(done.removed)} contents {verb}, {size(done.freed_bytes)}; {size(done.left_bytes)} left in {store.root}"
+    )
+    return ACCEPTED
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -22,16 +22,20 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from liteproof.errors import UsageError
 
 _CHUNK = 1 << 20
+# One write an hour for each entry that is in use, not one for each time that it is read.
+_USE_IS_NOTED_AFTER_S = 3600.0
+WRITING = ".writing-"  # how the name of a temporary file begins
 os.umask(_UMASK := os.umask(0o077))
 
 
@@ -69,11 +73,20 @@ class Entry:
     meta: Mapping[str, Any]
 
 
-class _Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True):
+    """What lies in the file of an entry."""
+
     blob: str
     sha256: str
     bytes: int
     meta: dict[str, Any]
+
+
+class Pin(msgspec.Struct, frozen=True):
+    """Contents that are named by somebody, so that they must stay."""
+
+    origin: str
+    sha256: list[str]
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -85,7 +98,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=WRITING)
         with os.fdopen(handle, "wb") as stream:
             os.fchmod(
                 handle, 0o666 & ~_UMASK
@@ -111,7 +124,11 @@ def _cannot_write(path: Path, error: OSError) -> UsageError:
 
 
 class Store:
-    """A folder of entries and blobs. Two processes may use one store at once."""
+    """A folder of entries and blobs. Two processes may use one store at once.
+
+    When an entry was last used is the modification time of its record, to the hour; access times would not do, as most
+    systems do not keep them. What is used least goes first (`liteproof.pruning`), and never while somebody is `in_use`.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -130,12 +147,13 @@ class Store:
     def get(self, key: str) -> Entry | None:
         """The artefact of this key; None if there is none, or if it is damaged."""
         try:
-            record = msgspec.json.decode(self._record_path(key).read_bytes(), type=_Record)
+            record = msgspec.json.decode(self._record_path(key).read_bytes(), type=Record)
         except (OSError, msgspec.MsgspecError):
             return None
         path = self.root / "blobs" / record.blob
         if not self._is_sound(path, record):
             return None
+        self._note_use(key)
         return Entry(key, path, record.sha256, record.bytes, record.meta)
 
     def put(self, key: str, content: bytes | Path, *, suffix: str, meta: Mapping[str, object] | None = None) -> Entry:
@@ -148,7 +166,7 @@ class Store:
         sha256 = hashlib.sha256(data).hexdigest()
         blob = f"{sha256}{suffix}"
         path = self.root / "blobs" / blob
-        record = _Record(blob, sha256, len(data), dict(meta or {}))
+        record = Record(blob, sha256, len(data), dict(meta or {}))
         self._sound.pop(str(path), None)
         if not self._is_sound(path, record):
             write_atomically(path, data)
@@ -192,13 +210,79 @@ class Store:
         with FileLock(path):
             yield
 
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """While this is held nothing is taken out of the store. Many may hold it at once.
+
+        Raises:
+            UsageError: if the store cannot be written.
+        """
+        with self._held("shared"):
+            yield
+
+    @contextlib.contextmanager
+    def alone(self, *, wait: bool = True) -> Iterator[bool]:
+        """Hold the store while nobody has it `in_use`; False, and nothing held, where somebody has and `wait` is not.
+
+        Raises:
+            UsageError: if the store cannot be written.
+        """
+        with self._held("alone", wait=wait) as held:
+            yield held
+
+    @contextlib.contextmanager
+    def _held(self, how: Literal["shared", "alone"], *, wait: bool = True) -> Iterator[bool]:
+        try:
+            import fcntl
+        except ImportError:  # Windows: two runs there must not prune at once
+            yield True
+            return
+        path = self.root / "locks" / "in-use.lock"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stream = path.open("ab")
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+        with stream:
+            try:
+                fcntl.flock(
+                    stream, (fcntl.LOCK_SH if how == "shared" else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
+                )
+            except BlockingIOError:
+                yield False
+                return
+            try:
+                yield True
+            finally:
+                fcntl.flock(stream, fcntl.LOCK_UN)  # closing would not do: forked processes have the file open too
+
+    def pin(self, name: str, digests: Iterable[str], origin: str) -> None:
+        """Keep what has these digests, whatever is pruned, for as long as `pins/NAME.json` is there.
+
+        Args:
+            name: What a pin is called; one of the same name is replaced.
+            digests: SHA-256 of contents.
+            origin: Who names them: for a person who asks why they are kept.
+
+        Raises:
+            UsageError: if the store cannot be written.
+        """
+        pin = Pin(origin, sorted(set(digests)))
+        write_atomically(self.root / "pins" / f"{name}.json", msgspec.json.format(msgspec.json.encode(pin)) + b"\n")
+
+    def _note_use(self, key: str) -> None:
+        path = self._record_path(key)
+        with contextlib.suppress(OSError):  # a store that may only be read is used all the same
+            if time.time() - path.stat().st_mtime > _USE_IS_NOTED_AFTER_S:
+                os.utime(path)
+
     def _record_path(self, key: str) -> Path:
         return self.root / "entries" / f"{key}.json"
 
     def _failure_path(self, key: str) -> Path:
         return self.root / "failures" / f"{key}.txt"
 
-    def _is_sound(self, path: Path, record: _Record) -> bool:
+    def _is_sound(self, path: Path, record: Record) -> bool:
         try:
             status = path.stat()
         except OSError:

@@ -202,3 +202,22 @@ def test_a_run_without_suites_is_left_alone(pytester):
     result.assert_outcomes(passed=1)
     assert not [line for line in result.outlines if "liteproof" in line and not line.startswith("plugins:")]
     assert not (pytester.path / "reports").exists()
+
+
+@pytest.mark.slow
+def test_store_is_kept_within_its_limit(gate, tiny, tmp_path, monkeypatch):
+    tiny()
+    monkeypatch.setenv("LITEPROOF_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("LITEPROOF_STORE_LIMIT", "1B")
+    run = gate("-k", "test_size_ratio or test_loads")
+    assert run.status == 0, run.text
+    assert "store: its limit is reached" in run.text
+    assert list((tmp_path / "store" / "blobs").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_wrong_limit_of_the_store_is_told_first(gate, tiny):
+    tiny()
+    run = gate("-o", "liteproof_store_limit=plenty")
+    assert run.status == 4
+    assert "'plenty' is no size" in run.text

@@ -306,3 +306,10 @@ def test_only_models_whose_inputs_changed_are_judged(repository, sign_off):
     wrong = sign_off(repository, "--changed-since=no-such", ONE, signoff=False)
     assert wrong.status == 4
     assert "there is no revision 'no-such'" in wrong.text
+
+
+def test_store_keeps_what_was_signed_off(granted, store):
+    pins = [json.loads(path.read_text()) for path in (store / "pins").iterdir()]
+    (pin,) = (pin for pin in pins if granted.results["run"]["id"] in pin["origin"])
+    variants = granted.results["models"]["tiny"]["variants"]
+    assert set(pin["sha256"]) == {facts["sha256"] for facts in variants.values()}

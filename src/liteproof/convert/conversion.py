@@ -275,6 +275,7 @@ class _Run:
 
     def _keep(self, task: Task, content: bytes | Path, seconds: float, meta: dict[str, object]) -> None:
         reference = task.kind == "reference"
+        meta = {**meta, "kind": "reference" if reference else "variant", "model": task.model.name}
         entry = self._store.put(task.key, content, suffix=".npz" if reference else ".tflite", meta=meta)
         self._tell(
             Event(

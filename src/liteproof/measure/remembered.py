@@ -59,7 +59,7 @@ def outcome(store: Store, sha256: str, ran_on: Mapping[str, object], probe: Call
     found = probe()
     # A hang or a lack of memory may be the machine's trouble of the moment, not the file's.
     if found.kind not in ("hung", "memory"):
-        store.put(key, msgspec.json.encode(found), suffix=".json")
+        store.put(key, msgspec.json.encode(found), suffix=".json", meta={"kind": "outcome"})
     return found
 
 
@@ -76,5 +76,5 @@ def answers(
     content = io.BytesIO()
     named: dict[str, Any] = {f"output_{i}": array for i, array in enumerate(found)}
     np.savez(content, **named)
-    store.put(key, content.getvalue(), suffix=".npz")
+    store.put(key, content.getvalue(), suffix=".npz", meta={"kind": "answers"})
     return found

@@ -435,7 +435,7 @@ class Subject:
         if entry is None:
             content = io.BytesIO()
             np.save(content, self.open(kernels).predict(self.evaluation.at(chosen).x)[0], allow_pickle=False)
-            entry = self._bench.store.put(key, content.getvalue(), suffix=".npy")
+            entry = self._bench.store.put(key, content.getvalue(), suffix=".npy", meta={"kind": "answers"})
         return key, np.load(entry.path, allow_pickle=False)
 
     @cached_property

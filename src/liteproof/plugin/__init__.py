@@ -63,6 +63,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--no-vcs", action="store_true", help="sign off without a clean git work tree to say what was judged"
     )
+    parser.addini(
+        "liteproof_store_limit",
+        "the most that the store may hold, such as 5GB; what was not used for longest goes (default: 10GB; "
+        "$LITEPROOF_STORE_LIMIT comes first)",
+        default="",
+    )
     # Between a controller and the pytest that it starts on a target: `liteproof.plugin.board`.
     group.addoption("--liteproof-order", help=argparse.SUPPRESS)
     group.addoption("--liteproof-channel", type=int, help=argparse.SUPPRESS)

@@ -10,7 +10,9 @@ travel on its report; the reports are written when the session ends.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import math
 import os
 import threading
 from collections.abc import Generator, Iterable
@@ -31,6 +33,7 @@ from liteproof.plugin.termination import Termination
 if TYPE_CHECKING:
     from liteproof.plugin.replay import Replay
     from liteproof.plugin.signoff import SignOffRun
+    from liteproof.pruning import Pruned
     from liteproof.report.results import Results
 
 Reporting = Generator[None, pytest.TestReport, pytest.TestReport]
@@ -49,6 +52,9 @@ class Gate:
         self.signoff: SignOffRun | None = None
         self.results: Results | None = None
         self.folder: Path | None = None
+        self.pruned: Pruned | None = None
+        self._most_stored = math.inf
+        self._held = contextlib.ExitStack()
 
     # -- the plan ---------------------------------------------------------------------------------------------------
 
@@ -63,9 +69,12 @@ class Gate:
         if self.worker:
             self.run.plan = plans.decode(cast("Any", self.config).workerinput["liteproof_plan"])
             return
+        from liteproof.pruning import limit_of
+
         try:
             self.run.plan = self._load_plan(session.config)
             _refuse_in_parallel(self.run.plan, session.config)
+            self._most_stored = limit_of(session.config.getini("liteproof_store_limit"))
             for target in self.run.plan.targets:
                 if not target.remote:
                     self.run.bench.runtime_of(target)
@@ -191,6 +200,7 @@ class Gate:
         from liteproof.convert.progress import progress
 
         try:
+            self._held.enter_context(self.run.store.in_use())
             with progress(_stream(session.config)) as listener:
                 prepare(self.run.plan, self.run.store, _unique(cases), progress=listener)
         except UsageError as error:
@@ -257,6 +267,17 @@ class Gate:
         """Write the reports; a run in which nothing was checked, or a gate was missed, never ends as 0."""
         if self.worker or session.config.option.collectonly or exitstatus == pytest.ExitCode.USAGE_ERROR:
             return
+        from liteproof.pruning import keep_within
+
+        try:
+            self._write_reports(session, exitstatus)
+            self._held.close()
+            self.pruned = keep_within(self.run.store, self._most_stored)
+        except UsageError as error:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+            session.config.get_terminal_writer().line(f"\nERROR: {error}", red=True)
+
+    def _write_reports(self, session: pytest.Session, exitstatus: int) -> None:
         from liteproof.plugin.outcome import compose
         from liteproof.report.writer import write
 
@@ -271,15 +292,11 @@ class Gate:
         self.results = compose(self.run, complete=ended and reached and self.run.ran == self.run.selected)
         if self.signoff:
             self.results = self.signoff.decide(self.results)
-        try:
-            self.folder = write(self.results, self.run.report_folder())
-            if self.signoff:
-                self.results = self.signoff.release(self.results, self.folder)
-                if exitstatus == pytest.ExitCode.OK and not _granted(self.results):
-                    session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        except UsageError as error:
-            session.exitstatus = pytest.ExitCode.USAGE_ERROR
-            session.config.get_terminal_writer().line(f"\nERROR: {error}", red=True)
+        self.folder = write(self.results, self.run.report_folder())
+        if self.signoff:
+            self.results = self.signoff.release(self.results, self.folder)
+            if exitstatus == pytest.ExitCode.OK and not _granted(self.results):
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -290,6 +307,7 @@ class Gate:
             return
         from liteproof.report import terminal
         from liteproof.report.markdown import headline
+        from liteproof.report.wording import size
 
         writer = terminalreporter._tw
         terminalreporter.section("liteproof")
@@ -300,6 +318,9 @@ class Gate:
         terminalreporter.write_line(f"{headline(self.results)}{shown}")
         for line in (*terminal.decision(self.results), *_elsewhere(self.results)):
             terminalreporter.write_line(line)
+        if self.pruned and self.pruned.removed:
+            freed = size(self.pruned.freed_bytes)
+            terminalreporter.write_line(f"store: its limit is reached; what was not used for longest is gone, {freed}")
 
 
 def _elsewhere(results: Results) -> list[str]:

@@ -186,14 +186,14 @@ class SignOffRun:
         if not results.signoff or not results.signoff.granted:
             return results
         try:
-            self._write(folder)
+            self._write(results, folder)
         except (UsageError, OSError) as error:
             reason = error.found if isinstance(error, UsageError) else str(error)
             results = withdrawn(results, reason)
             write(results, folder.parent)
         return results
 
-    def _write(self, folder: Path) -> None:
+    def _write(self, results: Results, folder: Path) -> None:
         models = {model.name: model for model in self.acceptance.plan.models}
         keys = {(model.name, variant.name): variant.key for model in models.values() for variant in model.variants}
 
@@ -202,6 +202,8 @@ class SignOffRun:
             return entry.path if entry else Path(f"{model}-{variant}.tflite")
 
         release.write(folder, file_of, lambda model: _ranges(models[model]))
+        named = (variant["sha256"] for facts in results.models.values() for variant in facts["variants"].values())
+        self.acceptance.store.pin(results.run.id, named, f"sign-off {results.run.id}, {folder}")
 
 
 def narrowed_by(option: object) -> Iterator[str]:

@@ -40,7 +40,7 @@ def number(metric: str, value: float | None, *, signed: bool = False) -> str:
 
 def size(value: float) -> str:
     """Bytes for people: 16.4 kB, 1.23 MB."""
-    for unit, factor in (("MB", 1e6), ("kB", 1e3)):
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if abs(value) >= factor:
             return f"{value / factor:.3g} {unit}"
     return f"{value:.0f} B"
