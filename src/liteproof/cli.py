@@ -1,5 +1,6 @@
 """The command line: `liteproof --help`.
 
+liteproof init flowers.h5 --data data.npz
 liteproof inspect models/digits/best_int8.tflite
 liteproof doctor pi
 liteproof report reports/latest
@@ -55,6 +56,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"liteproof {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    init = commands.add_parser("init", help="from a trained model and some samples to a folder that pytest judges")
+    init.add_argument("source", type=Path, metavar="SOURCE", help="a .keras, .h5, SavedModel folder or float .tflite")
+    init.add_argument("--data", type=Path, metavar="FILE", help="samples as you feed them to the model: .npz or .npy")
+    init.add_argument("--name", metavar="NAME", help="the model's name (default: the source's)")
+    init.add_argument("--labels", type=Path, metavar="FILE", help="names of the classes, one a line")
+    init.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="which samples are set aside for calibration (default: 0)"
+    )
+    init.add_argument("--force", action="store_true", help="replace files that are there")
+    init.set_defaults(run=_init)
 
     inspect = commands.add_parser("inspect", help="what a .tflite file holds: tensors, operators, quantization, bytes")
     inspect.add_argument("file", type=Path)
@@ -141,6 +153,20 @@ def _parser() -> argparse.ArgumentParser:
     prune.add_argument("--dry-run", action="store_true", help="only say what would go")
     prune.set_defaults(run=_prune)
     return parser
+
+
+def _init(options: argparse.Namespace) -> int:
+    from liteproof.init import model, repository
+
+    root = Path()
+    request = model.Request(options.source, options.data, options.name, options.labels, options.seed, options.force)
+    made = model.make(request, root)
+    for name in made.written:
+        print(f"written    {made.folder / name}")
+    for name, became in repository.write(root, force=options.force):
+        print(f"{became:<10} {name}")
+    print("\n".join(["", *made.notes, "", "next:", *(f"  {line}" for line in repository.next_commands(root))]))
+    return ACCEPTED
 
 
 def _inspect(options: argparse.Namespace) -> int:

@@ -170,7 +170,7 @@ def _inputs(node: Any) -> Iterator[Input]:
         yield _input(config)
     elif "input_layers" in config:  # Functional, by whichever name its class goes
         by_name = {layer.get("name") or layer["config"]["name"]: layer["config"] for layer in layers}
-        yield from (_input(by_name[name]) for name in _referenced(config["input_layers"]))
+        yield from (_input(by_name[name]) for name in referenced(config["input_layers"]))
     elif node["class_name"] == "Sequential":
         if layers and _declares_shape(layers[0]):
             yield from _inputs(layers[0])
@@ -194,13 +194,13 @@ def _input(config: Any) -> Input:
     return Input(str(config["name"]), sizes, str(dtype).removeprefix("mixed_"))
 
 
-def _referenced(node: Any) -> Iterator[str]:
+def referenced(node: Any) -> Iterator[str]:
     """Layer names in Keras' references: ["scan", 0, 0], a list of such, or a mapping to such."""
     if isinstance(node, dict):
         for value in node.values():
-            yield from _referenced(value)
+            yield from referenced(value)
     elif node and isinstance(node[0], str):
         yield node[0]
     else:
         for value in node:
-            yield from _referenced(value)
+            yield from referenced(value)
