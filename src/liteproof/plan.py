@@ -109,6 +109,8 @@ class Model:
         manifest: Its `model.toml`.
         source: The trained original.
         source_kind: "keras", "h5", "savedmodel" or "tflite".
+        keras: The package that loads a Keras source: "keras", or "tf-keras" for a file of Keras 2 that Keras 3 does not
+            read as Keras 2 does; None for other kinds.
         outputs: "probabilities" or "logits" as declared; None: told from the source's own outputs.
         labels: Names of the classes, if known.
         classes: Number of classes, if the labels or the evaluation set's y tell it.
@@ -146,6 +148,7 @@ class Model:
     variants: tuple[Variant, ...]
     prefer: str = "smallest"
     release: tuple[str, ...] = ("host",)
+    keras: str | None = None
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def test_an_h5_as_keras_2_writes_it(tmp_path):
         file.attrs["keras_version"] = b"2.15.0"
         file.attrs["model_config"] = json.dumps(sequential(layer)).encode()
     found = find_expectation(tmp_path / "gesture.h5", "h5")
-    assert found == Expectation((Input("dense", (None, 46), "float32"),), "2.15.0")
+    assert found == Expectation((Input("dense", (None, 46), "float32"),), "2.15.0", "keras")
 
 
 @pytest.mark.parametrize("attribute", [{"layer_names": ["dense"]}, {}])

@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from liteproof.convert.keras_package import LEGACY, require_installed
 from liteproof.convert.process import COMMAND, Worker, ready
 from liteproof.convert.tasks import Event, Listener, Task, export_key, usage_error
 from liteproof.errors import UsageError
@@ -84,6 +85,7 @@ def prepare(
     if not tasks:
         return
     _refuse_code(plan, tasks)
+    _require_keras(tasks)
     started = time.perf_counter()
     progress(Event("waiting"))
     with _locked(store, tasks):
@@ -144,6 +146,12 @@ def _refuse_code(plan: Plan, tasks: Iterable[Task]) -> None:
                 where=model.manifest.path,
                 next="run without --no-code if you trust where it comes from",
             )
+
+
+def _require_keras(tasks: Iterable[Task]) -> None:
+    for task in tasks:
+        if task.model.keras == LEGACY:
+            require_installed(task.model.keras, f"the source of {task.model.name}", task.model.source.path)
 
 
 @contextlib.contextmanager
@@ -232,16 +240,28 @@ class _Run:
     def _hand_out(self, most_workers: int) -> bool:
         """Give each free worker a task that can be done now, and start workers for the rest; whether tasks are left."""
         for task in [task for task in self._waiting if task.needs is None or task.needs in self._there]:
-            free = [worker for worker in self._workers if worker.task is None]
-            if not free and len(self._workers) < most_workers:
-                free = [Worker(self._command, self._folder, self._root)]
-                self._workers += free
-            if not free:
-                break
+            worker = self._worker_for(task, most_workers)
+            if worker is None:
+                continue
             self._waiting.remove(task)
             self._tell(Event("started", task.key, task.model.name, task.name))
-            free[0].give(task)
+            worker.give(task)
         return bool(self._waiting)
+
+    def _worker_for(self, task: Task, most_workers: int) -> Worker | None:
+        """A free worker with the Keras that the task needs, started if there may be one more; None if all are busy."""
+        free = [worker for worker in self._workers if worker.task is None]
+        for worker in free:
+            if task.keras in (None, worker.keras):
+                return worker
+        if len(self._workers) >= most_workers:
+            if not free:
+                return None
+            free[0].end()  # it has the other Keras, and two in one process do not go together
+            self._workers.remove(free[0])
+        worker = Worker(self._command, self._folder, self._root, task.keras or "keras")
+        self._workers.append(worker)
+        return worker
 
     def _hear(self, worker: Worker) -> None:
         """Take what a worker has to tell."""

@@ -44,16 +44,18 @@ _PREFIX = re.compile(r"^[IWEF]\d{4} \S+ +\d+ \S+\] |^\S+ \S+: [IWEF] \S+\] ")
 
 
 class Worker:
-    """One worker process. `task` is what it is at work on; None if it waits."""
+    """One worker process. `task` is what it is at work on; None if it waits. `keras` is which Keras it has."""
 
-    def __init__(self, command: Sequence[str], folder: Path, root: str) -> None:
+    def __init__(self, command: Sequence[str], folder: Path, root: str, keras: str = "keras") -> None:
         """Start it.
 
         Args:
             command: The program; the folder and the root follow as arguments.
             folder: Where it leaves what it makes.
             root: The folder that Python callables of a manifest are imported from.
+            keras: Which package `tensorflow.keras` is there: "keras", or "tf-keras".
         """
+        self.keras = keras
         self.task: Task | None = None
         handle, name = tempfile.mkstemp(dir=folder, prefix="worker-", suffix=".log")
         self._log = Path(name)
@@ -69,7 +71,12 @@ class Worker:
                 stderr=log,
                 bufsize=0,
                 start_new_session=True,
-                env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": path},
+                env={
+                    **os.environ,
+                    **_ENVIRONMENT,
+                    "TF_USE_LEGACY_KERAS": "1" if keras == "tf-keras" else "0",
+                    "PYTHONPATH": path,
+                },
             )
 
     def give(self, task: Task) -> None:

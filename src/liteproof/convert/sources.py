@@ -15,7 +15,6 @@ quarter to convert, and the outputs of the `.tflite` are the same to the bit.
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,16 +22,14 @@ from typing import Any
 
 import msgspec
 
-from liteproof.convert.data import load_callable, unchanged
-from liteproof.errors import ModelError, UsageError
-from liteproof.manifest.source import Input, find_expectation
+from liteproof.convert import keras_source
+from liteproof.convert.data import unchanged
+from liteproof.errors import ModelError
+from liteproof.manifest.source import Input
 from liteproof.plan import Model
 
 SIGNATURE = "serving_default"
 _INPUTS = "inputs.json"
-
-# What Keras, h5py and zipfile say of files that end early or lack a part.
-_DAMAGE = ("Unable to synchronously open", "truncated", "Bad CRC", "no item named", "Expected a model.weights")
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ def load(model: Model, root: str) -> Source:
     path = unchanged(model.source)
     if model.source_kind == "savedmodel":
         return _from_savedmodel(path, model.name)
-    return _from_keras(_load_keras(path, model, root))
+    return _from_keras(keras_source.load(keras_source.of_model(model, root, path)))
 
 
 def export(source: Source, folder: Path) -> None:
@@ -168,7 +165,7 @@ def _from_keras(keras_model: Any) -> Source:
     if not getattr(keras_model, "inputs", None):
         return _through_export(keras_model)
     inputs = tuple(
-        Input(_argument(tensor.name), tuple(tensor.shape), str(tensor.dtype)) for tensor in keras_model.inputs
+        Input(_argument(tensor.name), tuple(tensor.shape), _type(tensor.dtype)) for tensor in keras_model.inputs
     )
     names = [given.name for given in inputs]
 
@@ -194,7 +191,7 @@ def _through_export(keras_model: Any) -> Source:
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="liteproof-") as folder:
-        keras_model.export(folder, verbose=False)
+        keras_model.export(folder)
         source = _from_savedmodel(Path(folder), keras_model.name)
     return dataclasses.replace(source, activation=_last_activation(keras_model))
 
@@ -204,6 +201,11 @@ def _outputs(result: Any) -> Mapping[str, Any]:
         return {str(name): tensor for name, tensor in result.items()}
     flat = list(result) if isinstance(result, (list, tuple)) else [result]
     return {f"output_{i}": tensor for i, tensor in enumerate(flat)}
+
+
+def _type(dtype: Any) -> str:
+    """The type of an input's tensor: Keras 3 writes its name, legacy Keras has TensorFlow's object."""
+    return str(getattr(dtype, "name", dtype))
 
 
 def _argument(name: str) -> str:
@@ -221,70 +223,9 @@ def _last_activation(keras_model: Any) -> str | None:
     return getattr(activation, "__name__", None) or type(last).__name__.lower()
 
 
-def _load_keras(path: Path, model: Model, root: str) -> Any:
-    import keras
-
-    if model.source_kind == "keras" and not zipfile.is_zipfile(path):
-        raise _does_not_load(model.name, "it is damaged: a .keras file is a zip archive, and this is none", str(path))
-    try:
-        return keras.saving.load_model(
-            path, custom_objects=_custom_objects(model, root), compile=False, safe_mode=not model.trust
-        )
-    except UsageError:
-        raise
-    except Exception as error:  # Keras raises what its parts raise
-        raise _keras_error(str(error) or type(error).__name__, model, path) from error
-
-
-def _custom_objects(model: Model, root: str) -> Mapping[str, Any] | None:
-    if model.custom_objects is None:
-        return None
-    objects = load_callable(model.custom_objects, "custom_objects", model, root)()
-    if not isinstance(objects, Mapping):
-        raise UsageError(
-            f'custom_objects = "{model.custom_objects}" gives {type(objects).__name__}',
-            expected="a mapping of names to classes and functions, or a function that returns one",
-            where=model.manifest.path,
-        )
-    return objects
-
-
-def _keras_error(text: str, model: Model, path: Path) -> ModelError | UsageError:
-    """What is wrong, told from what Keras says."""
-    if "safe_mode" in text or "unsafe_deserialization" in text:
-        return UsageError(
-            f"the source of {model.name} carries code that loading it would run: a Lambda layer",
-            expected="a source without code, or trust = true",
-            where=f"{model.manifest.path} [model]",
-            next="add trust = true to [model] if you know who made the file",
-        )
-    unknown = re.search(r"(?:Unknown \w+(?: \w+)?:|Could not locate (?:class|function)) '(\w+)'", text)
-    if unknown:
-        return UsageError(
-            f"the source of {model.name} has {unknown[1]}, which Keras does not know",
-            expected="custom_objects in [model], which gives it",
-            where=f"{model.manifest.path} [model]",
-            next=f'write a function that returns {{"{unknown[1]}": …}}, and custom_objects = "package.module:function"',
-        )
-    return _does_not_load(model.name, _keras_reason(text, path, model.source_kind), str(path))
-
-
-def _keras_reason(text: str, path: Path, kind: str) -> str:
-    if any(mark in text for mark in _DAMAGE):
-        return f"it is damaged: {_first_sentence(text)}"
-    if "No model config found" in text:
-        return "it holds weights without an architecture; save it with model.save, not with save_weights"
-    expectation = find_expectation(path, kind)
-    wrote = expectation.keras_version if expectation else None
-    if wrote and wrote.startswith("2."):
-        return f"it was written by Keras {wrote}, and Keras 3 does not take it: {_first_sentence(text)}"
-    return _first_sentence(text)
-
-
 def _first_sentence(text: str) -> str:
-    """The line that says something: what Keras names the cause, else the first."""
-    cause = text.partition("Exception encountered:")[2].strip() or text.strip()
-    return " ".join(cause.splitlines()[0].split())[:400]
+    """The line that says something."""
+    return " ".join(text.strip().splitlines()[0].split())[:400]
 
 
 def _does_not_load(name: str, reason: str, where: str) -> ModelError:

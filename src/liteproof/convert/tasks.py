@@ -53,6 +53,13 @@ class Task:
         return export_key(self.model) if self.toolchain == "tensorflow" else self.model.float32_key
 
     @property
+    def keras(self) -> str | None:
+        """Which Keras its worker must have, "keras" or "tf-keras"; None where any will do."""
+        if self.kind not in ("export", "reference") or self.model.source_kind not in ("keras", "h5"):
+            return None
+        return self.model.keras or "keras"
+
+    @property
     def trouble(self) -> str:
         """How the reason begins if it fails."""
         if self.kind == "export":

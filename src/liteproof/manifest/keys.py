@@ -24,7 +24,8 @@ SEED = 0
 ABSENT = "absent"
 
 # What carries each toolchain out; the first of alternatives that is installed counts.
-_TENSORFLOW = (("tensorflow", "tensorflow-cpu"), ("keras",))
+_TENSORFLOW = ("tensorflow", "tensorflow-cpu")
+_KERAS = "keras"
 _LITERT = (("litert-quantizer",), ("ai-edge-litert",))
 _RUNTIME = (("ai-edge-litert",),)
 
@@ -52,12 +53,19 @@ class Source:
         sha256: Of its content.
         trust: Whether it may run code of its own.
         custom_objects: Identity of the callable that gives custom objects, from `code_identity`.
+        keras: The package that loads it, "keras" or "tf-keras".
     """
 
     kind: str
     sha256: str
     trust: bool = False
     custom_objects: Mapping[str, str] | None = None
+    keras: str | None = None
+
+    @property
+    def _packages(self) -> tuple[tuple[str, ...], ...]:
+        """What carries the toolchain `tensorflow` out."""
+        return (_TENSORFLOW, (self.keras or _KERAS,))
 
     def _parts(self) -> dict[str, object]:
         custom = dict(self.custom_objects) if self.custom_objects else None
@@ -104,7 +112,7 @@ def variant_key(
             "source": source._parts() if from_tensorflow else float32_key(source),
             "recipe": recipe,
             "toolchain": toolchain,
-            "versions": _versions(_TENSORFLOW if from_tensorflow else _LITERT),
+            "versions": _versions(source._packages if from_tensorflow else _LITERT),
             "calibration": dict(calibration) if calibration else None,
             "options": dict(options),
             "seed": SEED,
@@ -120,7 +128,7 @@ def reference_key(source: Source, evaluation_sha256: str) -> str:
             "recipes": RECIPES_REVISION,
             "source": source._parts(),
             "evaluation": evaluation_sha256,
-            "versions": _versions(_RUNTIME if source.kind == "tflite" else _TENSORFLOW),
+            "versions": _versions(_RUNTIME if source.kind == "tflite" else source._packages),
         }
     )
 

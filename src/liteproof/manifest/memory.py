@@ -30,7 +30,7 @@ from liteproof.errors import UsageError
 from liteproof.manifest.place import shown
 from liteproof.store import Store, file_sha256, write_atomically
 
-_FORMAT = f"liteproof.memory/1 {__version__}"
+_FORMAT = f"liteproof.memory/2 {__version__}"
 _MOST = 20_000
 # A file that was written this recently could be written again without its times changing.
 _SETTLED_NS = 2_000_000_000

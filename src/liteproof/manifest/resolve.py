@@ -104,7 +104,9 @@ class _Resolving:
         labels = self._labels()
         evaluation, arrays = self._arrays("evaluation", self.manifest.data.evaluation, expectation, labels)
         calibration = self._calibration(expectation, labels, evaluation)
-        identity = keys.Source(kind, source.sha256, self.manifest.model.trust, self._custom_objects())
+        identity = keys.Source(
+            kind, source.sha256, self.manifest.model.trust, self._custom_objects(), expectation.keras
+        )
         given = self.manifest.model
         accepted = read_accepted(self.folder.path)
         baselines = accepted.variants if accepted else {}
@@ -134,6 +136,7 @@ class _Resolving:
             ),
             prefer=given.prefer,
             release=self._release(),
+            keras=expectation.keras,
         )
         return self._with_budgets(bare)
 
@@ -191,6 +194,12 @@ class _Resolving:
                 f"source {written(path.name)} holds weights without an architecture",
                 "a whole model",
                 'save it with model.save("model.keras"), not with save_weights',
+            )
+        if found.code and not self.manifest.model.trust:
+            raise place.wrong(
+                f"source {written(path.name)} carries Python code, which loading it would run: {_layers(found.code)}",
+                "a source without code, or trust = true",
+                "add trust = true to [model] if you know who made the file",
             )
         return file, kind, found
 
@@ -411,6 +420,12 @@ class _Resolving:
                     f"define [{clean(name)}] in targets.toml, or correct the name",
                 )
         return tuple(dict.fromkeys(targets))
+
+
+def _layers(names: Sequence[str]) -> str:
+    """Lambda layers by name, the first few of many."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"Lambda layer{'s' * (len(names) > 1)} " + ", ".join(f"'{clean(name)}'" for name in names[:3]) + more
 
 
 def _is_callable(name: str) -> bool:

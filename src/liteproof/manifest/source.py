@@ -9,8 +9,6 @@ it will be told when it is loaded.
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,8 @@ from typing import Any
 import msgspec
 
 from liteproof.errors import ModelError
+from liteproof.manifest import keras_file
+from liteproof.manifest.keras_file import MISSHAPEN
 from liteproof.manifest.place import Place, nearest, shown, written
 
 KINDS: Mapping[str, str] = {".keras": "keras", ".h5": "h5", ".hdf5": "h5", ".tflite": "tflite"}
@@ -38,12 +38,16 @@ class Expectation(msgspec.Struct, frozen=True):
     Attributes:
         inputs: Its inputs in order; None where the file does not tell.
         keras_version: The Keras that wrote it; None where the file does not tell.
+        keras: The package that loads it, "keras" or "tf-keras"; None for what Keras does not load.
+        code: Names of the layers that carry Python code.
         quantized: Whether it is a `.tflite` that is quantized already.
         weights_only: Whether it is an `.h5` of weights without an architecture.
     """
 
     inputs: tuple[Input, ...] | None = None
     keras_version: str | None = None
+    keras: str | None = None
+    code: tuple[str, ...] = ()
     quantized: bool = False
     weights_only: bool = False
 
@@ -76,50 +80,23 @@ def kind_of_source(path: Path, place: Place) -> str:
 
 def find_expectation(path: Path, kind: str) -> Expectation | None:
     """What the file says; None where it could not be read, or where reading it takes TensorFlow."""
-    read = {"keras": _of_keras, "h5": _of_h5, "tflite": _of_tflite}.get(kind)
-    return read(path) if read else None
+    if kind in ("keras", "h5"):
+        return _of_keras(path, kind)
+    return _of_tflite(path) if kind == "tflite" else None
 
 
-def _of_keras(path: Path) -> Expectation | None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read("config.json"))
-            metadata = json.loads(archive.read("metadata.json"))
-    # Whatever an archive that is not one can raise: its damage is told when it is loaded.
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        EOFError,
-        RecursionError,
-        NotImplementedError,
-        RuntimeError,
-        zipfile.BadZipFile,
-    ):
+def _of_keras(path: Path, kind: str) -> Expectation | None:
+    file = keras_file.read(path, kind)
+    if file is None:
         return None
-    version = metadata.get("keras_version") if isinstance(metadata, dict) else None
-    return Expectation(_inputs_of(config), version if isinstance(version, str) else None)
-
-
-def _of_h5(path: Path) -> Expectation | None:
-    try:
-        import h5py
-    except ImportError:
-        return None
-    try:
-        with h5py.File(path, "r") as file:
-            config, version = _text(file.attrs.get("model_config")), _text(file.attrs.get("keras_version"))
-            # Keras 2 and Keras 3 write weights alone like this.
-            weights_only = config is None and ("layer_names" in file.attrs or "layers" in file)
-        return Expectation(_inputs_of(json.loads(config)) if config else None, version, weights_only=weights_only)
-    except (OSError, ValueError, KeyError, RuntimeError, RecursionError):
-        return None
-
-
-def _text(attribute: Any) -> str | None:
-    if isinstance(attribute, bytes):
-        return attribute.decode("utf-8", errors="replace")
-    return attribute if isinstance(attribute, str) else None
+    if file.config is None:
+        return Expectation(keras_version=file.version, weights_only=file.weights_only)
+    return Expectation(
+        _inputs_of(file.config),
+        file.version,
+        keras=keras_file.reader(file, kind),
+        code=keras_file.code_in(file.config),
+    )
 
 
 def _of_tflite(path: Path) -> Expectation | None:
@@ -153,7 +130,7 @@ def _inputs_of(config: object) -> tuple[Input, ...] | None:
     """The inputs that a Keras model's configuration declares; None where it is of another shape than Keras writes."""
     try:
         found = tuple(_inputs(config))
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError, RecursionError):
+    except MISSHAPEN:
         return None
     return found or None
 
