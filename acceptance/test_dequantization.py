@@ -5,6 +5,7 @@ docs/suites/dequantization.md says where each rule comes from and what to do whe
 
 import pytest
 
+from liteproof.checks import worst_of
 from liteproof.measure import activations, dequantization, weights
 from liteproof.measure.subject import Subject
 from liteproof.plugin.fixtures import Check
@@ -33,7 +34,7 @@ def test_activations_fit_their_range(case: Subject, check: Check) -> None:
 @pytest.mark.measures("io_mismatch")
 def test_integer_ends_equal_float_ends(case: Subject, check: Check) -> None:
     """Integer outputs, dequantized, are the float-ended twin's outputs on the same codes."""
-    check(dequantization.io_mismatch(*case.beside_float_twin()))
+    check(worst_of({name: dequantization.io_mismatch(*both) for name, both in case.beside_float_twin().items()}))
 
 
 @pytest.mark.measures("dequantize_mismatch")

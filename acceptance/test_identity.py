@@ -5,6 +5,7 @@ docs/suites/identity.md says where each rule comes from and what to do when it f
 
 import pytest
 
+from liteproof.checks import worst_of
 from liteproof.measure import identity, weights
 from liteproof.measure.subject import Subject
 from liteproof.plugin.fixtures import Check
@@ -25,7 +26,7 @@ def test_computes_in_integers(case: Subject, check: Check) -> None:
 @pytest.mark.measures("interface_mismatches")
 def test_has_the_sources_inputs_and_outputs(case: Subject, check: Check) -> None:
     """As many inputs, outputs and classes as the source, of the same shapes."""
-    check(identity.interface_mismatches(case.facts, case.float32_facts, case.reference.shape[1:]))
+    check(identity.interface_mismatches(case.facts, case.float32_facts, case.sample_shapes))
 
 
 @pytest.mark.measures("parameter_mismatch")
@@ -49,7 +50,8 @@ def test_is_of_the_same_training(case: Subject, check: Check) -> None:
 @pytest.mark.measures("float32_error")
 def test_float32_reproduces_the_source(case: Subject, check: Check) -> None:
     """The float32 variant, which others are compared with, gives the source's outputs to float accuracy."""
-    check(identity.float32_error(case.reference, case.float32_outputs))
+    pairs = case.float32_beside_source
+    check(worst_of({name: identity.float32_error(*answers) for name, answers in pairs.items()}))
 
 
 @pytest.mark.measures("impossible_bytes")

@@ -5,6 +5,7 @@ docs/suites/outputs.md says where each rule comes from and what to do when it fa
 
 import pytest
 
+from liteproof.checks import worst_of
 from liteproof.measure import agreement, decisions, outputs
 from liteproof.measure.subject import Subject
 from liteproof.plugin.fixtures import Check
@@ -13,13 +14,13 @@ from liteproof.plugin.fixtures import Check
 @pytest.mark.measures("nonfinite_outputs")
 def test_outputs_are_finite(case: Subject, check: Check) -> None:
     """No NaN and no infinity where the source has none."""
-    check(agreement.nonfinite_outputs(case.reference, case.outputs))
+    check(worst_of({o.name: agreement.nonfinite_outputs(o.reference, o.values) for o in case.every_output}))
 
 
 @pytest.mark.measures("frozen_outputs")
 def test_outputs_follow_the_inputs(case: Subject, check: Check) -> None:
     """No output value stays put where the source's moves from sample to sample."""
-    check(outputs.frozen_outputs(case.reference, case.outputs))
+    check(worst_of({o.name: outputs.frozen_outputs(o.reference, o.values) for o in case.every_output}))
 
 
 @pytest.mark.measures("lost_classes")
@@ -38,26 +39,32 @@ def test_probabilities_are_probabilities(case: Subject, check: Check) -> None:
 @pytest.mark.measures("output_saturation")
 def test_outputs_fit_their_range(case: Subject, check: Check) -> None:
     """Few outputs are pinned to an end of their range where the source's are elsewhere."""
-    if case.output_codes is not None:
-        check(outputs.output_saturation(case.reference, case.outputs, case.output_codes))
+    coded = {o.name: (o.reference, o.values, o.codes) for o in case.every_output if o.codes is not None}
+    if coded:
+        check(worst_of({name: outputs.output_saturation(*output) for name, output in coded.items()}))
 
 
 @pytest.mark.measures("rerun_mismatch")
 def test_answers_are_repeated(case: Subject, check: Check) -> None:
     """The same samples give the same answers again, whatever came before them."""
-    check(outputs.rerun_mismatch(*case.rerun()))
+    check(worst_of({name: outputs.rerun_mismatch(*answers) for name, answers in case.rerun().items()}))
 
 
 @pytest.mark.measures("batch_mismatch")
 def test_batches_change_nothing(case: Subject, check: Check) -> None:
     """A sample gives the same answer alone and among others."""
-    check(outputs.batch_mismatch(*case.in_batches(), case.output_codes))
+    check(worst_of({name: outputs.batch_mismatch(*answers) for name, answers in case.in_batches().items()}))
 
 
-@pytest.mark.measures("kernel_path_flips", "kernel_path_lsb")
+@pytest.mark.measures("kernel_path_flips")
 def test_kernels_agree(case: Subject, check: Check) -> None:
     """The path that ships (XNNPACK) and the runtime's built-in kernels decide alike where the source is sure."""
-    reference, shipped, builtin = case.by_kernels
-    check(outputs.kernel_path_flips(reference, shipped, builtin, case.threshold, case.output_codes))
+    check(outputs.kernel_path_flips(*case.by_kernels, case.threshold, case.output_codes))
+
+
+@pytest.mark.measures("kernel_path_lsb")
+def test_kernels_differ_by_steps(case: Subject, check: Check) -> None:
+    """By how many steps of the output the two paths differ."""
     if case.output_codes is not None:
+        _, shipped, builtin = case.by_kernels
         check(outputs.kernel_path_lsb(shipped, builtin, case.output_codes))

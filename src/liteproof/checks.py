@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal
@@ -539,6 +539,30 @@ class Measurement:
     causes: tuple[str, ...] = ()
     next: str | None = None
     evidence: Mapping[str, object] = field(default_factory=dict)
+
+
+def worst_of(measurements: Mapping[str, Measurement]) -> Measurement:
+    """The worst of one metric measured on several outputs, by their names; the output is named in its detail.
+
+    >>> worst_of({"box": Measurement("max_abs_error", 0.5), "class": Measurement("max_abs_error", 0.1)}).detail
+    'output box'
+
+    Args:
+        measurements: At least one.
+    """
+    if len(measurements) == 1:
+        return next(iter(measurements.values()))
+
+    def badness(name: str) -> float:
+        found = measurements[name]
+        if found.value is None or not math.isfinite(found.value):
+            return math.inf
+        return -found.value if METRICS[found.metric].direction == "at_least" else found.value
+
+    name = max(measurements, key=badness)
+    worst_one = measurements[name]
+    where = f"output {name}" + (f": {worst_one.detail}" if worst_one.detail else "")
+    return replace(worst_one, detail=where)
 
 
 @dataclass(frozen=True)

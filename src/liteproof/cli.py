@@ -288,7 +288,14 @@ def _explained(options: argparse.Namespace) -> int:
     evaluation = case.evaluation.at(case.evaluation.evenly(options.samples))
     refused = _refusal(case)
     values = None if refused else evaluation.x
-    found = diagnose(case.float32.path, case.file.path, values, case.variant.promise, runtime=case.runtime[0])
+    found = diagnose(
+        case.float32.path,
+        case.file.path,
+        values,
+        case.variant.promise,
+        fed_with=None if refused else case.as_fed(evaluation).x,
+        runtime=case.runtime[0],
+    )
     width = shutil.get_terminal_size((80, 24)).columns
     title = f"{case.model.name} / {case.variant.name}"
     explanation.show(

@@ -58,6 +58,24 @@ class Accepted:
 
 
 @dataclass(frozen=True)
+class InputDomain:
+    """What one input of a variant is fed with: the source's values × scale + offset.
+
+    Each has one number, or one for each channel (the last axis). `liteproof.measure.domain` applies it.
+    """
+
+    scale: tuple[float, ...] = (1.0,)
+    offset: tuple[float, ...] = (0.0,)
+
+    def __str__(self) -> str:
+        return f"source × {_numbers(self.scale)} + {_numbers(self.offset)}"
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return f"{values[0]:g}" if len(values) == 1 else f"({', '.join(f'{value:g}' for value in values)})"
+
+
+@dataclass(frozen=True)
 class Variant:
     """One `.tflite` under acceptance.
 
@@ -72,6 +90,9 @@ class Variant:
         options: What else decides the bytes (recipe-specific; JSON values).
         waivers: The waivers that name it.
         accepted: What was accepted of it, for each target.
+        domains: For each of the source's inputs that is fed in another domain, which.
+        input_names: Its name for each of the source's inputs that it calls otherwise.
+        output_names: Its name for each of the source's outputs that it calls otherwise.
     """
 
     name: str
@@ -84,6 +105,9 @@ class Variant:
     options: Mapping[str, object] = field(default_factory=dict)
     waivers: tuple[Waiver, ...] = ()
     accepted: Mapping[str, Accepted] = field(default_factory=dict)
+    domains: Mapping[str, InputDomain] = field(default_factory=dict)
+    input_names: Mapping[str, str] = field(default_factory=dict)
+    output_names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def promise(self) -> Recipe:
@@ -126,6 +150,7 @@ class Model:
         variants: What is judged.
         prefer: Which accepted variant to recommend.
         release: Targets that a sign-off demands.
+        decision_output: The output that classes are told from; None: the source's first.
     """
 
     name: str
@@ -149,6 +174,7 @@ class Model:
     prefer: str = "smallest"
     release: tuple[str, ...] = ("host",)
     keras: str | None = None
+    decision_output: str | None = None
 
 
 @dataclass(frozen=True)

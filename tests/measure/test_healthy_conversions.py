@@ -37,7 +37,7 @@ def measured(case):
     """What the suites identity and dequantization measure of the file."""
     yield identity.recipe_mismatches(case.flatbuffer, case.facts, case.float32_facts, case.variant.promise)
     yield identity.float_ops(case.facts)
-    yield identity.interface_mismatches(case.facts, case.float32_facts, case.reference.shape[1:])
+    yield identity.interface_mismatches(case.facts, case.float32_facts, case.sample_shapes)
     yield identity.parameter_mismatch(case.matching)
     yield identity.impossible_bytes(case.flatbuffer, case.float32_facts, case.variant.promise)
     yield identity.custom_ops(case.flatbuffer)
@@ -64,7 +64,7 @@ def test_healthy_conversions_pass_with_the_default_limits(cases):
 @pytest.mark.slow
 def test_float32_gives_the_sources_outputs_to_float_accuracy(cases):
     (case,) = [case for case in cases if case.variant.name == "float32"]
-    error = identity.float32_error(case.reference, case.float32_outputs)
+    error = identity.float32_error(*case.float32_beside_source[case.decisive])
     assert judge(error, METRICS["float32_error"].default).verdict is Verdict.PASS
 
 

@@ -102,7 +102,7 @@ def ends(inputs, outputs):
 
 @pytest.mark.parametrize("inputs", [[(1, 8, 8, 1)], [(-1, 8, 8, 1)], [(-1, -1, 8, 1)]])
 def test_same_inputs_and_outputs(inputs):
-    assert identity.interface_mismatches(ends(inputs, [(1, 10)]), ends([(1, 8, 8, 1)], [(-1, 10)]), (10,)).value == 0
+    assert identity.interface_mismatches(ends(inputs, [(1, 10)]), ends([(1, 8, 8, 1)], [(-1, 10)]), [(10,)]).value == 0
 
 
 @pytest.mark.parametrize(
@@ -117,14 +117,14 @@ def test_same_inputs_and_outputs(inputs):
     ],
 )
 def test_other_inputs_and_outputs_are_caught(inputs, outputs, words):
-    found = identity.interface_mismatches(ends(inputs, outputs), ends([(1, 8, 8, 1)], [(1, 10)]), (10,))
+    found = identity.interface_mismatches(ends(inputs, outputs), ends([(1, 8, 8, 1)], [(1, 10)]), [(10,)])
     assert verdict(found) is Verdict.FAIL
     assert words in found.detail
 
 
 def test_float32_with_other_classes_than_the_source_is_caught():
     same = ends([(1, 4)], [(1, 9)])
-    assert identity.interface_mismatches(same, same, (10,)).value == 1
+    assert identity.interface_mismatches(same, same, [(10,)]).value == 1
 
 
 # -- parameters -------------------------------------------------------------------------------------------------------

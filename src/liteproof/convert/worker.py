@@ -191,12 +191,22 @@ def _reference(task: Task, work: Workplace) -> Mapping[str, Any]:
 
     predict = _predict_tflite if task.model.source_kind == "tflite" else _predict_source
     outputs, meta = predict(task.model, work)
+    _require_decision_output(task.model, outputs)
     named: dict[str, Any] = dict(outputs)
     with work.path(task.key).open("wb") as file:
         np.savez(file, **named)
-    first = next(iter(outputs.values()))
-    told = None if task.model.task == "regression" else meaning(first, meta["activation"])
-    return {**meta, "outputs": told, "output_names": list(outputs), "samples": len(first)}
+    decisive = outputs[task.model.decision_output or next(iter(outputs))]
+    told = None if task.model.task == "regression" else meaning(decisive, meta["activation"])
+    return {**meta, "outputs": told, "output_names": list(outputs), "samples": len(decisive)}
+
+
+def _require_decision_output(model: Model, outputs: Predictions) -> None:
+    if model.decision_output not in (None, *outputs):
+        raise UsageError(
+            f'decision_output = "{model.decision_output}" in [model] is no output of the source',
+            expected="one of " + ", ".join(outputs),
+            where=model.manifest.path,
+        )
 
 
 def _predict_source(model: Model, work: Workplace) -> tuple[Predictions, dict[str, Any]]:

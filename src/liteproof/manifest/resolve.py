@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from liteproof import plan
 from liteproof.accepted import read as read_accepted
@@ -23,6 +24,7 @@ from liteproof.manifest import keys
 from liteproof.manifest.budgets import Budgets, read_budgets
 from liteproof.manifest.data import Arrays, find_arrays, require_fit, require_labels
 from liteproof.manifest.files import Folder
+from liteproof.manifest.interface import read_interface
 from liteproof.manifest.memory import Memory
 from liteproof.manifest.place import Place, clean, nearest, one_of, written
 from liteproof.manifest.schema import CALLABLE, Manifest, VariantTable, read_manifest
@@ -130,13 +132,16 @@ class _Resolving:
             reference_key=keys.reference_key(identity, evaluation.sha256),
             variants=tuple(
                 dataclasses.replace(
-                    self._variant(name, table, source, identity, calibration), accepted=baselines.get(name, {})
+                    self._variant(name, table, source, identity, calibration),
+                    accepted=baselines.get(name, {}),
+                    **self._interface(name, table, arrays),
                 )
                 for name, table in self.manifest.variants.items()
             ),
             prefer=given.prefer,
             release=self._release(),
             keras=expectation.keras,
+            decision_output=given.decision_output,
         )
         return self._with_budgets(bare)
 
@@ -171,7 +176,7 @@ class _Resolving:
             raise place.wrong(
                 f"threshold = {written(model.threshold)} in {place.name}", "a probability between 0 and 1"
             )
-        for key in ("outputs", "labels"):
+        for key in ("outputs", "labels", "decision_output"):
             if model.task == "regression" and getattr(model, key) is not None:
                 raise place.wrong(
                     f"{key} in {place.name} means nothing for a regression", "no such key", f"remove {key}"
@@ -317,6 +322,11 @@ class _Resolving:
             calibrated_on = self._calibration_identity(calibration)
         key = keys.variant_key(identity, recipe, toolchain, calibrated_on, {})
         return plan.Variant(name, recipe, toolchain, None, key, {}, waivers=waivers)
+
+    def _interface(self, name: str, table: VariantTable, arrays: Arrays) -> dict[str, Any]:
+        place = self.place.at("variants").at(name)
+        promise = RECIPES[self._recipe(name, table, place)]
+        return read_interface(table, promise, [array.name for array in arrays.inputs], place)
 
     def _recipe(self, name: str, table: VariantTable, place: Place) -> str:
         recipe = table.recipe or name

@@ -97,6 +97,12 @@ class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     trust: Annotated[bool, Meta(description="The source may carry code, which loading it runs.")] = False
     custom_objects: _CustomObjects | None = None
+    decision_output: Annotated[
+        str | None,
+        Meta(
+            description="Of a classifier with several outputs: the one that classes are told from. Default: its first."
+        ),
+    ] = None
     prefer: Annotated[
         Literal["smallest", "fastest", "most-accurate"],
         Meta(description="Which accepted variant to recommend."),
@@ -122,6 +128,10 @@ class DataTable(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
+# One number, or one for each channel; of a model of several inputs a table of these.
+_Factor = float | list[float] | dict[str, float | list[float]]
+
+
 class VariantTable(Struct, frozen=True, forbid_unknown_fields=True):
     """One .tflite, converted from the source by a recipe or handed over as a file."""
 
@@ -133,6 +143,17 @@ class VariantTable(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="Who converts. Default: tensorflow where it knows the recipe."),
     ] = None
     file: Annotated[str | None, Meta(description="A .tflite that was built elsewhere, judged as it is.")] = None
+    input_scale: Annotated[
+        _Factor | None,
+        Meta(description="The input is fed with source × input_scale + input_offset: a number, or one a channel."),
+    ] = None
+    input_offset: Annotated[_Factor | None, Meta(description="See input_scale. Default: 0.")] = None
+    input_names: Annotated[
+        dict[str, str], Meta(description="Of a file: its name for each of the source's inputs, where names differ.")
+    ] = {}
+    output_names: Annotated[
+        dict[str, str], Meta(description="Of a file: its name for each of the source's outputs, where names differ.")
+    ] = {}
 
 
 class WaiverTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -250,12 +271,14 @@ def read_manifest(path: Path) -> Manifest:
 def check_name(name: str, place: Place, what: str) -> str:
     """The name itself, if a variant, a target or a model may have it.
 
+    Only variants and targets stand in `[budgets]`, so only theirs can be taken for something else there.
+
     Raises:
         UsageError: if it has other characters, or if it is reserved.
     """
     if not re.fullmatch(NAME, name):
         raise place.wrong(f"the {what} name '{clean(name)}'", "letters, digits, '_' and '-'", "rename it")
-    if name in RESERVED_NAMES:
+    if name in RESERVED_NAMES and not what.startswith("model"):
         used = "stands for a table of budgets" if name in ("all", "regression") else "is the name of a metric"
         raise place.wrong(f"the {what} name '{name}' {used}", "a name that is not reserved", "rename it")
     return name
@@ -331,6 +354,10 @@ _FORMS = {
     "ssh": "a destination of ssh(1), such as \"pi@raspberrypi.local\": a string without blanks or a leading '-'",
     "python": "the path of an interpreter: a string",
     "options": "a table of strings and whole numbers",
+    "input_scale": "a number, an array of numbers (one a channel), or a table with one of these for each input",
+    "input_offset": "a number, an array of numbers (one a channel), or a table with one of these for each input",
+    "input_names": 'a table of names: { source_input = "input of the file" }',
+    "output_names": 'a table of names: { source_output = "output of the file" }',
 }
 _WORDS = {
     "string": "a string",

@@ -203,7 +203,10 @@ def activation_range_use(ranges: Sequence[ActivationRange]) -> Measurement:
         Unmeasured: if no activation of the variant has a partner in the float32 variant.
     """
     _require("activation_range_use", ranges)
-    worst = min(ranges, key=lambda found: found.use)
+    # A tensor that is zero for every sample (a recurrent layer's first state) has no range that it could fill.
+    worst = min((found for found in ranges if any(found.seen)), key=lambda found: found.use, default=None)
+    if worst is None:
+        return Measurement("activation_range_use", 1.0, detail="every activation is zero in float32")
     return Measurement(
         "activation_range_use",
         worst.use,

@@ -25,14 +25,20 @@ Ends = Sequence[tuple[TensorSpec, Array]]
 
 def _range(spec: TensorSpec) -> tuple[float, float]:
     """The real values of the lowest and the highest code."""
-    info = np.iinfo(spec.dtype)
-    return (info.min - spec.zero_point) * spec.scale, (info.max - spec.zero_point) * spec.scale
+    info, step = np.iinfo(spec.dtype), _step(spec)
+    return (info.min - spec.zero_point) * step, (info.max - spec.zero_point) * step
+
+
+def _step(spec: TensorSpec) -> float:
+    """The real value of one code: 1 for integers that are fed as they are (token ids)."""
+    return spec.scale or 1.0
 
 
 def _beyond(spec: TensorSpec, values: Array) -> npt.NDArray[np.bool_]:
     """Where a value lies beyond the range. Half a step beyond the last code still rounds to it: that is rounding."""
     low, high = _range(spec)
-    outside: npt.NDArray[np.bool_] = (values < low - 0.5 * spec.scale) | (values > high + 0.5 * spec.scale)
+    half = 0.5 * _step(spec)
+    outside: npt.NDArray[np.bool_] = (values < low - half) | (values > high + half)
     return outside
 
 
@@ -40,14 +46,14 @@ def roundtrip_error_lsb(ends: Ends) -> Measurement:
     """Largest error of an evaluation input after quantizing and dequantizing, in steps, where nothing saturates.
 
     Args:
-        ends: Each quantized input with its evaluation array, shape (n, …).
+        ends: Each integer input with its evaluation array, shape (n, …).
 
     Raises:
-        Unmeasured: if every value saturates.
+        Unmeasured: if no input is an integer one, or every value saturates.
     """
     worst, name = -1.0, ""
     for spec, values in ends:
-        error = np.abs(decode(spec, encode(spec, values)).astype(np.float64) - values) / spec.scale
+        error = np.abs(decode(spec, encode(spec, values)).astype(np.float64) - values) / _step(spec)
         inside = error[~_beyond(spec, values)]
         if inside.size and float(inside.max()) > worst:
             worst, name = float(inside.max()), str(spec)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from liteproof.errors import LiteproofError
+from liteproof.measure.domain_faults import suspect_domains
 from liteproof.measure.layer_faults import Charge, layer_faults
 from liteproof.measure.layers import LayerError, trace, unmeasured
 from liteproof.measure.tensors import Values
@@ -72,6 +73,7 @@ def diagnose(
     values: Values | None,
     promise: Recipe,
     *,
+    fed_with: Values | None = None,
     runtime: str | None = None,
     threads: int = 1,
 ) -> tuple[Finding, ...]:
@@ -82,6 +84,7 @@ def diagnose(
         variant: The variant under judgement.
         values: As `liteproof.measure.layers.trace` takes them; None to read the files and run nothing.
         promise: The recipe that the variant claims to follow.
+        fed_with: The same samples as the variant takes them, where that is not as float32 does.
         runtime: As `open_session` takes it.
         threads: Threads for one inference.
 
@@ -90,7 +93,7 @@ def diagnose(
     """
     models = read_model(float32), read_model(variant)
     charges = layer_faults(*models, promise)
-    layers = () if values is None else trace(float32, variant, values, runtime=runtime, threads=threads)
+    layers = () if values is None else trace(float32, variant, values, fed_with, runtime=runtime, threads=threads)
     run = {layer.place for layer in layers}
     still = [unmeasured(charge.place, charge.tensor) for charge in charges.values() if charge.place not in run]
     weights = {pair.operator: pair for pair in match_weights(*models).of("weight")}
@@ -101,11 +104,13 @@ def diagnose(
 
 
 def top_of_diagnosis(case: Subject) -> tuple[str, ...]:
-    """The most suspicious layers of a case in a sentence each, for the message of a gate that it missed.
+    """What probably spoils a case in a sentence each, for the message of a gate that it missed: its input, or layers.
 
     Nothing where layers cannot be looked at: a message must not fail for want of one.
     """
     try:
+        if fed_otherwise := suspect_domains(case):
+            return fed_otherwise
         case.open("builtin")  # tried in a process of its own first
         evaluation = case.evaluation.at(case.evaluation.evenly(SAMPLES))
         found = diagnose(
@@ -113,6 +118,7 @@ def top_of_diagnosis(case: Subject) -> tuple[str, ...]:
             case.file.path,
             evaluation.x,
             case.variant.promise,
+            fed_with=case.as_fed(evaluation).x,
             runtime=case.runtime[0],
             threads=case.target.threads,
         )

@@ -121,20 +121,27 @@ def _wrong_ends(found: Facts, float32: Facts, promise: Recipe) -> Iterator[str]:
 
 
 def _paired(ours: Sequence[End], theirs: Sequence[End]) -> Iterator[tuple[End, End]]:
-    """Ends that belong together: by name where the names are the same, else in order."""
+    """Ends that belong together: by name where the names are the same, else by shape, else in order."""
     if {end.name for end in ours} == {end.name for end in theirs}:
         by_name = {end.name: end for end in theirs}
-        return ((end, by_name[end.name]) for end in ours)
-    return zip(ours, theirs, strict=False)
+        yield from ((end, by_name[end.name]) for end in ours)
+        return
+    left = list(theirs)
+    for end in ours:
+        if left:
+            alike = [other for other in left if _same_shape(end.shape, other.shape)]
+            partner = (alike or left)[0]
+            left.remove(partner)
+            yield end, partner
 
 
-def interface_mismatches(found: Facts, float32: Facts, sample: tuple[int, ...]) -> Measurement:
+def interface_mismatches(found: Facts, float32: Facts, samples: Sequence[tuple[int, ...]]) -> Measurement:
     """How many inputs and outputs differ from the float32 variant's and the source's in number or shape.
 
     Args:
         found: Facts of the variant.
         float32: Facts of the float32 variant.
-        sample: Shape of the source's first output for one sample; (classes,) for a classifier.
+        samples: Shape of each of the source's outputs for one sample; (classes,) for a classifier.
     """
     wrong = []
     for kind, ours, theirs in (
@@ -148,9 +155,10 @@ def interface_mismatches(found: Facts, float32: Facts, sample: tuple[int, ...]) 
             for a, b in _paired(ours, theirs)
             if not _same_shape(a.shape, b.shape)
         ]
-    if not any(_same_shape(end.shape, (-1, *sample)) for end in found.outputs):
-        shapes = ", ".join(str(list(end.shape)) for end in found.outputs)
-        wrong.append(f"no output is of the source's shape {list(sample)} for one sample: they are {shapes}")
+    for sample in samples:
+        if not any(_same_shape(end.shape, (-1, *sample)) for end in found.outputs):
+            shapes = ", ".join(str(list(end.shape)) for end in found.outputs)
+            wrong.append(f"no output is of the source's shape {list(sample)} for one sample: they are {shapes}")
     return _count("interface_mismatches", wrong, "", ("this is another network",) if wrong else ())
 
 

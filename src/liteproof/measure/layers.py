@@ -129,7 +129,13 @@ class LayerError:
 
 
 def trace(
-    float32: Path, variant: Path, values: Values, *, runtime: str | None = None, threads: int = 1
+    float32: Path,
+    variant: Path,
+    values: Values,
+    fed_with: Values | None = None,
+    *,
+    runtime: str | None = None,
+    threads: int = 1,
 ) -> tuple[LayerError, ...]:
     """Run both files on samples and compare them layer by layer, in the variant's order.
 
@@ -137,6 +143,7 @@ def trace(
         float32: The float32 variant.
         variant: The variant under judgement.
         values: (n, …), or such an array for each input's name, in the source model's own domain; 8 to 64 samples do.
+        fed_with: The same samples as the variant takes them; None: as they are.
         runtime: As `open_session` takes it.
         threads: Threads for one inference.
 
@@ -157,8 +164,9 @@ def trace(
     alone = _Excerpts(float32.read_bytes(), models[0], pairs, options)
     tallies = {pair.variant.place: _Tally(models[1].subgraphs[0].tensors[pair.variant.output]) for pair in pairs}
     ends = _Ends(models[1])
-    for sample in _samples(theirs, values):
-        _infer(theirs, sample)
+    own = values if fed_with is None else fed_with
+    for expected_of, sample in zip(_samples(theirs, values), _samples(ours, own), strict=True):
+        _infer(theirs, expected_of)
         _infer(ours, sample)
         held = _Held(ours, models[1])
         ends.add(held, ours, sample)

@@ -61,7 +61,7 @@ def measured_speedup(subject: Subject, benchmark: Any) -> Measurement:
     """
     variant = ready(subject, benchmark, group="speedup")
     float32 = subject.open_float32()
-    pair = Fed(float32, subject.samples(float32)), Fed(variant, subject.samples(variant))
+    pair = Fed(float32, subject.samples(float32, fed_with=subject.evaluation)), Fed(variant, subject.samples(variant))
     turns, disturbances = retried(lambda: timed_turns(*pair, benchmark))
     if disturbances:
         benchmark.has_error = True  # pytest-benchmark shows such rounds in red, and saves none to compare with

@@ -13,9 +13,11 @@ from __future__ import annotations
 import io
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar, cast
 
 import numpy as np
@@ -27,13 +29,15 @@ from liteproof.measure.activations import CLIPPING_LIMIT, ActivationRange, Seen,
 from liteproof.measure.batches import grouped
 from liteproof.measure.cold_start import ColdStarts, cold_starts
 from liteproof.measure.decisions import decisions
-from liteproof.measure.evaluation import Evaluation, read_evaluation
+from liteproof.measure.domain import fed
+from liteproof.measure.evaluation import SINGLE_INPUT, Evaluation, read_evaluation
 from liteproof.measure.machine import describe_machine, half_of_memory_mb
 from liteproof.measure.outputs import Codes, codes_of
+from liteproof.measure.pairing import file_inputs, file_outputs, pair
 from liteproof.measure.probe import Outcome, probe
 from liteproof.measure.runtime import Kernels, Session, default_runtime, installed_runtimes, open_session
 from liteproof.measure.tensors import Array, TensorSpec, decode, match
-from liteproof.plan import Case, Delegate, Model, Target, Variant, float_io_twin
+from liteproof.plan import Case, Delegate, InputDomain, Model, Target, Variant, float_io_twin
 from liteproof.store import Entry, Store, digest_of
 from liteproof.tflite.arithmetic import type_range
 from liteproof.tflite.facts import Facts, facts
@@ -195,6 +199,23 @@ class Bench:
             return {name: arrays[name] for name in arrays.files}
 
 
+@dataclass(frozen=True)
+class Output:
+    """One output on the evaluation set.
+
+    Attributes:
+        name: As the source calls it.
+        reference: The source's, float32, shape (n, …).
+        values: The variant's, dequantized to float32, the same shape.
+        codes: What its codes stand for, also where they leave the graph as floats.
+    """
+
+    name: str
+    reference: Array
+    values: Array
+    codes: Codes | None
+
+
 class Subject:
     """One case: a variant of a model on this target."""
 
@@ -300,10 +321,76 @@ class Subject:
             )
         return labels
 
+    @cached_property
+    def inputs(self) -> Evaluation:
+        """The evaluation set as this file is fed with it: by its own inputs' names, in its own domain."""
+        return self.as_fed(self.evaluation)
+
+    def as_fed(self, samples: Evaluation, domains: Mapping[str, InputDomain] | None = None) -> Evaluation:
+        """Samples as this file is fed with them: by its own inputs' names, in its own domain.
+
+        Args:
+            samples: In the source's domain.
+            domains: Instead of those of the manifest.
+
+        Raises:
+            Unmeasured: if nothing tells which of its inputs is which of the source's, or one cannot hold the values.
+        """
+        domains = self.variant.domains if domains is None else domains
+        arrays, told = samples.inputs, self.variant.input_names
+        if SINGLE_INPUT in arrays and not domains:
+            return samples
+        specs = file_inputs(self.flatbuffer)
+        places = pair("input", {name: array.shape[1:] for name, array in arrays.items()}, specs, told)
+        own = {}
+        for name, array in arrays.items():
+            spec, domain = specs[places[name]], domains.get(name)
+            own[SINGLE_INPUT if len(arrays) == 1 else spec.name] = fed(spec, array, domain) if domain else array
+        return Evaluation(MappingProxyType(own), samples.labels)
+
+    @property
+    def _fed_with(self) -> str:
+        """What decides the inputs' content: the evaluation set, and how this variant is fed with it."""
+        names, domains = dict(self.variant.input_names), {k: str(v) for k, v in self.variant.domains.items()}
+        sha256 = self.model.evaluation.sha256
+        return digest_of({"of": sha256, "names": names, "domains": domains}) if names or domains else sha256
+
+    @property
+    def decisive(self) -> str:
+        """Name of the output that classes are told from: the manifest's, or the source's first."""
+        return self.model.decision_output or next(iter(self._bench.reference(self.model)))
+
     @property
     def reference(self) -> Array:
-        """The source's first output on the evaluation set, float32, shape (n, …)."""
-        return next(iter(self._bench.reference(self.model).values()))
+        """The source's decisive output on the evaluation set, float32, shape (n, …)."""
+        return self._bench.reference(self.model)[self.decisive]
+
+    @property
+    def sample_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of each of the source's outputs for one sample."""
+        return tuple(array.shape[1:] for array in self._bench.reference(self.model).values())
+
+    @cached_property
+    def every_output(self) -> tuple[Output, ...]:
+        """Each output of the source on the evaluation set with the variant's, in the source's order."""
+        return tuple(
+            Output(name, reference, self._answers[self._places[name]], self.codes_of(name))
+            for name, reference in self._bench.reference(self.model).items()
+        )
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """The place of each of the source's outputs among the file's."""
+        shapes = {name: array.shape[1:] for name, array in self._bench.reference(self.model).items()}
+        return pair("output", shapes, file_outputs(self.flatbuffer), self.variant.output_names)
+
+    def _by_name(self, answers: Sequence[Array]) -> dict[str, Array]:
+        """Answers of this file, in its outputs' order, by the source's names and in its order."""
+        return {name: answers[place] for name, place in self._places.items()}
+
+    def codes_of(self, output: str) -> Codes | None:
+        """What the codes of an output (by the source's name) stand for, also where they leave the graph as floats."""
+        return codes_of(self.flatbuffer, file_outputs(self.flatbuffer)[self._places[output]].index)
 
     @property
     def threshold(self) -> float | None:
@@ -357,84 +444,107 @@ class Subject:
                 f"{self.variant.name} does not load: {error.found}", where="see the check loads"
             ) from error
 
-    @cached_property
+    @property
     def outputs(self) -> Array:
-        """The variant's first output on the evaluation set, dequantized to float32, shape (n, …)."""
+        """The variant's decisive output on the evaluation set, dequantized to float32, shape (n, …)."""
+        return self._answers[self._places[self.decisive]]
+
+    @cached_property
+    def _answers(self) -> tuple[Array, ...]:
+        """The variant's outputs on the evaluation set, in the file's order."""
         runtime = self.runtime_name
         return remembered.answers(
             self._bench.store,
             self.file.sha256,
-            self.model.evaluation.sha256,
+            self._fed_with,
             identity(self.target, runtime),
-            lambda: self.open().predict(self.evaluation.x),
-        )[0]
+            lambda: self.open().predict(self.inputs.x),
+        )
+
+    def answers_to(self, samples: Evaluation) -> Array:
+        """The decisive output on samples as `as_fed` gives them."""
+        return self.open().predict(samples.x)[self._places[self.decisive]]
 
     @cached_property
-    def float32_outputs(self) -> Array:
-        """The first output of the float32 `.tflite` on the evaluation set, shape (n, …)."""
+    def float32_beside_source(self) -> dict[str, tuple[Array, Array]]:
+        """For each output: the source's on the evaluation set, and the float32 `.tflite`'s."""
         if self.variant.recipe == "float32":
-            return self.outputs
-        return self.open_float32().predict(self.evaluation.x)[0]
+            return {output.name: (output.reference, output.values) for output in self.every_output}
+        answered = self._float32_answers(self.evaluation)
+        return {name: (array, answered[name]) for name, array in self._bench.reference(self.model).items()}
 
-    @cached_property
+    def _float32_answers(self, samples: Evaluation) -> dict[str, Array]:
+        """Each output of the float32 `.tflite` by the source's name."""
+        answers = self.open_float32().predict(samples.x)
+        shapes = {name: array.shape[1:] for name, array in self._bench.reference(self.model).items()}
+        places = pair("output", shapes, file_outputs(self.float32_flatbuffer))
+        return {name: answers[place] for name, place in places.items()}
+
+    @property
     def output_codes(self) -> Codes | None:
-        """What the codes of the first output stand for, also where they leave the graph as floats."""
-        return codes_of(self.flatbuffer, self.open().outputs[0].index)
+        """What the codes of the decisive output stand for, also where they leave the graph as floats."""
+        return self.codes_of(self.decisive)
 
     def activation_ranges(self, on: Literal["calibration", "evaluation"]) -> tuple[ActivationRange, ...]:
         """What each quantized activation can hold, and what the float32 variant's takes on one of the sets."""
         samples = self.calibration if on == "calibration" else self.evaluation
         seen = self._bench.seen(f"{self.model.name} {on}", lambda: self._observe(samples))
-        return activation_ranges(self.float32_flatbuffer, self.flatbuffer, seen)
+        ranges = activation_ranges(self.float32_flatbuffer, self.flatbuffer, seen)
+        # In another domain an input's range is not float32's; `saturation` looks at what it is fed with.
+        return tuple(found for found in ranges if found.place != "input" or not self.variant.domains)
 
     def _observe(self, samples: Evaluation) -> Seen:
         path, runtime = self.float32.path, self.runtime_name
         session = open_session(path, runtime=runtime, kernels="builtin", preserve_all_tensors=True)
         return observe(session, self.float32_flatbuffer, samples.at(samples.evenly(OBSERVED)).x)
 
-    def rerun(self) -> tuple[Array, Array]:
-        """Outputs of evaluation samples, and what a second session says that is fed them in the opposite order."""
+    def rerun(self) -> dict[str, tuple[Array, Array]]:
+        """Each output of evaluation samples, and what a second session says, fed them in the opposite order."""
         chosen = self.evaluation.evenly(RERUN)
-        again = self.open().predict(self.evaluation.at(chosen[::-1]).x)[0]
-        return self.outputs[chosen], again[::-1]
+        again = self._by_name(self.open().predict(self.inputs.at(chosen[::-1]).x))
+        return {output.name: (output.values[chosen], again[output.name][::-1]) for output in self.every_output}
 
-    def in_batches(self) -> tuple[Array, Array, int]:
-        """Outputs of evaluation samples one at a time and in batches, and how many were in one."""
+    def in_batches(self) -> dict[str, tuple[Array, Array, int, Codes | None]]:
+        """Each output of evaluation samples one at a time and in batches, how many were in one, and its codes."""
         chosen = self.evaluation.evenly(RERUN)
         session = self.open()
-        together = session.predict(self.evaluation.at(chosen).x, batch=BATCH)[0]
-        return self.outputs[chosen], together, session.batch
+        together = self._by_name(session.predict(self.inputs.at(chosen).x, batch=BATCH))
+        return {
+            output.name: (output.values[chosen], together[output.name], session.batch, output.codes)
+            for output in self.every_output
+        }
 
     @cached_property
     def by_kernels(self) -> tuple[Array, Array, Array]:
-        """For evaluation samples: the source's outputs, the default path's, and the built-in kernels' alone."""
+        """Decisive outputs of evaluation samples: the source's, the default path's, the built-in kernels' alone."""
         chosen = self.evaluation.evenly(PATH)
         builtin = remembered.answers(
             self._bench.store,
             self.file.sha256,
-            f"{PATH} of {self.model.evaluation.sha256}",
+            f"{PATH} of {self._fed_with}",
             identity(self.target, self.runtime_name, "builtin"),
-            lambda: self.open("builtin").predict(self.evaluation.at(chosen).x),
-        )[0]
+            lambda: self.open("builtin").predict(self.inputs.at(chosen).x),
+        )[self._places[self.decisive]]
         return self.reference[chosen], self.outputs[chosen], builtin
 
     def answers_for_parity(self, kernels: Kernels) -> tuple[str, Array]:
-        """Outputs of a few evaluation samples by one kind of kernels, and the store's key of them."""
-        chosen = self.evaluation.evenly(parity.SAMPLES[kernels])
+        """Decisive outputs of a few evaluation samples by one kind of kernels, and the store's key of them."""
+        chosen, place = self.evaluation.evenly(parity.SAMPLES[kernels]), self._places[self.decisive]
         ran_on = identity(self.target, self.runtime_name, kernels)
         key = digest_of(
             {
                 "kind": "parity",
                 "file": self.file.sha256,
-                "of": self.model.evaluation.sha256,
+                "of": self._fed_with,
                 "n": len(chosen),
+                **({"output": place} if place else {}),
                 **ran_on,
             }
         )
         entry = self._bench.store.get(key)
         if entry is None:
             content = io.BytesIO()
-            np.save(content, self.open(kernels).predict(self.evaluation.at(chosen).x)[0], allow_pickle=False)
+            np.save(content, self.open(kernels).predict(self.inputs.at(chosen).x)[place], allow_pickle=False)
             entry = self._bench.store.put(key, content.getvalue(), suffix=".npy", meta={"kind": "answers"})
         return key, np.load(entry.path, allow_pickle=False)
 
@@ -457,7 +567,7 @@ class Subject:
         calibration = self.calibration
         if calibration.labels is not None:
             return calibration.labels, "by its labels"
-        outputs = self.open_float32().predict(calibration.x)[0]
+        outputs = self._float32_answers(calibration)[self.decisive]
         return decisions(outputs, self.threshold), "as the float32 variant decides, for want of labels"
 
     def right_on_both_sets(self, calibrated: npt.NDArray[Any]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
@@ -466,7 +576,7 @@ class Subject:
         Args:
             calibrated: Labels of the calibration set, shape (m,).
         """
-        outputs = self.open_float32().predict(self.calibration.x)[0]
+        outputs = self._float32_answers(self.calibration)[self.decisive]
         judged = decisions(self.reference, self.threshold) == self.labels.ravel()
         return judged, decisions(outputs, self.threshold) == calibrated.ravel()
 
@@ -488,12 +598,17 @@ class Subject:
                 found.append((spec, codes, runtime.invoke([codes])[0]))
         return found
 
-    def samples(self, session: Session, most: int = 64) -> list[Sample]:
+    def samples(self, session: Session, most: int = 64, fed_with: Evaluation | None = None) -> list[Sample]:
         """What the inputs hold for the first evaluation samples, one for each inference.
 
         Batches of one; of more only where the file is fixed to more.
+
+        Args:
+            session: Of this variant, or of the float32 one.
+            most: At most so many.
+            fed_with: What the session is fed with: this variant's `inputs`, or the evaluation set itself.
         """
-        x = match(session.inputs, self.evaluation.x)
+        x = match(session.inputs, (fed_with or self.inputs).x)
         named = {spec.name: array[:most] for spec, array in zip(session.inputs, x, strict=True)}
         session.predict({name: array[:1] for name, array in named.items()})  # finds the batch that the file takes
         codes = zip(session.inputs, session.quantize_inputs(named), strict=True)
@@ -516,26 +631,34 @@ class Subject:
 
     @property
     def ends(self) -> list[tuple[TensorSpec, Array]]:
-        """Each quantized input with its evaluation array, shape (n, …)."""
+        """Each integer input, of codes or of plain numbers, with what it is fed with, shape (n, …)."""
         session = self.open()
-        pairs = zip(session.inputs, match(session.inputs, self.evaluation.x), strict=True)
-        return [(spec, values) for spec, values in pairs if spec.quantized]
+        pairs = zip(session.inputs, match(session.inputs, self.inputs.x), strict=True)
+        return [(spec, values) for spec, values in pairs if np.dtype(spec.dtype).kind in "iu"]
 
-    def beside_float_twin(self) -> tuple[Array, Array, float, int]:
-        """Codes that this variant answers with, its float-ended twin's answers, and the output's scale and zero point.
+    def beside_float_twin(self) -> dict[str, tuple[Array, Array, float, int]]:
+        """For each output: its codes, its float-ended twin's answers, and its scale and zero point.
 
         The twin is fed the dequantized codes of this variant's inputs, so that no input of it lies on a tie, where
         kernels round differently.
         """
         session = self.open()
-        codes = session.quantize_inputs(self.evaluation.x)
+        codes = session.quantize_inputs(self.inputs.x)
         named = {spec.name: array for spec, array in zip(session.inputs, codes, strict=True)}
-        answered = session.predict_codes(named)[0]
-        twin = self.twin().open()
-        fed = [decode(spec, array) for spec, array in zip(session.inputs, codes, strict=True)]
-        expected = twin.predict({spec.name: array for spec, array in zip(twin.inputs, fed, strict=True)})[0]
-        output = session.outputs[0]
-        return answered, expected, output.scale, output.zero_point
+        answered = session.predict_codes(named)
+        subject = self.twin()
+        twin = subject.open()
+        places = pair("input", {spec.key or spec.name: spec.shape[1:] for spec in session.inputs}, twin.inputs)
+        real = {
+            twin.inputs[places[spec.key or spec.name]].name: decode(spec, array)
+            for spec, array in zip(session.inputs, codes, strict=True)
+        }
+        expected = subject._by_name(twin.predict(real))
+        return {
+            name: (answered[place], expected[name], session.outputs[place].scale, session.outputs[place].zero_point)
+            for name, place in self._places.items()
+            if session.outputs[place].quantized
+        }
 
     def twin(self) -> Subject:
         """The float-ended variant of the same integer network."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,7 +143,7 @@ def match(specs: Sequence[TensorSpec], values: Values) -> list[Array]:
         return [np.asarray(values)]
     found = []
     for spec in specs:
-        arrays = [values[name] for name in dict.fromkeys(_names(spec)) if name in values]
+        arrays = [values[name] for name in names_of(spec) if name in values]
         if len(arrays) != 1:
             raise _no_match(specs, "arrays " + ", ".join(map(repr, values)))
         found.append(np.asarray(arrays[0]))
@@ -164,11 +164,9 @@ def in_source_order(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
     return tuple(sorted(specs, key=lambda spec: int(re.findall(r"\d+$", spec.key)[0])))
 
 
-def _names(spec: TensorSpec) -> Iterator[str]:
-    if spec.key:
-        yield spec.key
-    yield spec.name
-    yield spec.plain_name
+def names_of(spec: TensorSpec) -> tuple[str, ...]:
+    """What an input or output is called: by the signature, in the graph, and there without decorations."""
+    return tuple(dict.fromkeys(name for name in (spec.key, spec.name, spec.plain_name) if name))
 
 
 def _no_match(specs: Sequence[TensorSpec], found: str) -> ModelError:

@@ -1,0 +1,115 @@
+"""Is a variant fed in another domain than it takes? Told by feeding a few samples in each of the usual ones.
+
+A wrong answer to "which numbers go in" (0 to 1, -1 to 1, pixels from 0 to 255) is the commonest fault of a file that
+was handed over, and looks like a broken network: so it is tried before any layer is blamed.
+
+    >>> suspect_domains(case)                                                             # doctest: +SKIP
+    ('fed with source × 127.5 + 127.5 it agrees with the source on 32 of 32 samples, as it is fed now …',)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from liteproof.checks import CLASSES
+from liteproof.errors import LiteproofError
+from liteproof.measure.decisions import decisions
+from liteproof.measure.domain import likely_domains
+from liteproof.plan import InputDomain
+
+if TYPE_CHECKING:
+    from liteproof.measure.subject import Subject
+
+SAMPLES = 32
+
+# Another domain is to blame if it leaves less than a third of the error: quantization's own share stays in both.
+LESS = 1 / 3
+
+Domains = Mapping[str, InputDomain]
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """How well the outputs fit the source's when the variant is fed in some domains."""
+
+    domains: Domains
+    error: float
+    words: str
+
+
+def suspect_domains(case: Subject) -> tuple[str, ...]:
+    """The input domains in which the variant answers as the source does, if it does not in its own; the best first.
+
+    Only for a file that was handed over, or one whose manifest says how it is fed: what is converted here takes what
+    the source takes.
+    """
+    if case.variant.file is None and not case.variant.domains:
+        return ()
+    now = _fit(case, case.variant.domains)
+    tried = [fit for domains in _candidates(case) if (fit := _fit(case, domains)) is not None]
+    better = [fit for fit in tried if now is None or fit.error < LESS * now.error]
+    said = now.words if now else "fails"
+    fed = _told(case.variant.domains) or "with the source's own values"
+    named = {_told(fit.domains): fit for fit in sorted(better, key=lambda fit: fit.error)}
+    return tuple(
+        f"its input domain is another one: fed {told} it {fit.words}; fed {fed}, as now, it {said}; write {_keys(fit)}"
+        for told, fit in ((told or "with the source's own values", fit) for told, fit in list(named.items())[:2])
+    )
+
+
+def _candidates(case: Subject) -> Iterator[Domains]:
+    """No domain at all, and the usual ones of each input while the others stay as they are."""
+    if case.variant.domains:
+        yield {}
+    for name, values in case.evaluation.inputs.items():
+        if values.dtype.kind == "f":
+            for domain in likely_domains(values):
+                yield {**case.variant.domains, name: domain}
+
+
+def _fit(case: Subject, domains: Domains) -> _Fit | None:
+    """Feed the variant so; None where it cannot be."""
+    chosen = case.evaluation.evenly(SAMPLES)
+    try:
+        values = case.as_fed(case.evaluation.at(chosen), domains)
+        answers = case.answers_to(values)
+    except LiteproofError:
+        return None
+    expected = case.reference[chosen]
+    if answers.shape != expected.shape or not np.isfinite(answers).all():
+        return None
+    error = float(np.abs(answers.astype(np.float64) - expected).mean())
+    if case.model.task not in CLASSES:
+        return _Fit(domains, error, f"is off by {error:.3g} on average")
+    alike = int(np.count_nonzero(decisions(answers, case.threshold) == decisions(expected, case.threshold)))
+    return _Fit(domains, error, f"agrees with the source on {alike} of {len(chosen)} samples")
+
+
+def _told(domains: Domains) -> str:
+    if len(domains) == 1:
+        return f"with {next(iter(domains.values()))}"
+    return "with " + ", ".join(f"{name}: {domain}" for name, domain in domains.items()) if domains else ""
+
+
+def _keys(fit: _Fit) -> str:
+    """What to write into the manifest."""
+    if not fit.domains:
+        return "neither input_scale nor input_offset"
+    single = len(fit.domains) == 1
+    scales = {name: _number(domain.scale) for name, domain in fit.domains.items()}
+    offsets = {name: _number(domain.offset) for name, domain in fit.domains.items()}
+    return f"input_scale = {_toml(scales, single)}, input_offset = {_toml(offsets, single)} "
+
+
+def _number(values: tuple[float, ...]) -> str:
+    return f"{values[0]:g}" if len(values) == 1 else f"[{', '.join(f'{value:g}' for value in values)}]"
+
+
+def _toml(values: Mapping[str, str], single: bool) -> str:
+    if single:
+        return next(iter(values.values()))
+    return "{ " + ", ".join(f"{name} = {value}" for name, value in values.items()) + " }"
