@@ -108,3 +108,11 @@ def test_peak_memory_agrees_with_the_operating_system(tmp_path):
     )  # fmt: skip
     report, peak = done.stdout.splitlines()
     assert json.loads(report)["peak_bytes"] == pytest.approx(int(peak) * 1024, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("gated", "processes"),
+    [((), 3), (("memory_growth_bytes",), 3), (("cold_start_ms",), 6), (("top1_agreement", "peak_memory_mb"), 6)],
+)
+def test_a_limit_is_what_asks_for_a_bound(gated, processes):
+    assert cold_start.processes_for(gated) == processes

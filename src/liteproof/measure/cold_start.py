@@ -14,7 +14,7 @@ import math
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,8 +31,11 @@ from liteproof.measure.watched import watch as run_watched
 from liteproof.plan import Delegate
 from liteproof.statistics import percentile, percentile_bounds, percentile_samples_to_settle, percentile_upper
 
-# Six values are the fewest whose extremes bound their median from both sides at 95%; five from above.
+# Six values are the fewest whose extremes bound their median from both sides at 95%; five from above. Where no limit
+# asks for a bound, half of them tell as much: the blocks of three processes bound the growth of memory.
 RUNS = 6
+RUNS_WITHOUT_LIMIT = 3
+BOUNDED = frozenset({"cold_start_ms", "cpu_ms", "peak_memory_mb", "device_memory_mb"})
 ALLOWED_S = 120.0
 LONGEST_RUN_S = 120.0
 # How long each process goes on after its first inference, to watch memory and processor time.
@@ -83,11 +86,26 @@ class ColdStarts:
     looks: tuple[State, ...]
 
 
+def processes_for(gated: Collection[str]) -> int:
+    """How many processes to start, given the metrics that a limit or a baseline holds.
+
+    >>> processes_for(["memory_growth_bytes"]), processes_for(["peak_memory_mb"])
+    (3, 6)
+    """
+    return RUNS if not BOUNDED.isdisjoint(gated) else RUNS_WITHOUT_LIMIT
+
+
 # --- Starting --------------------------------------------------------------------------------------------------------
 
 
 def cold_starts(
-    path: Path, inputs: Sequence[Array], *, runtime: str, threads: int = 1, delegate: Delegate | None = None
+    path: Path,
+    inputs: Sequence[Array],
+    *,
+    runtime: str,
+    threads: int = 1,
+    delegate: Delegate | None = None,
+    processes: int | None = None,
 ) -> ColdStarts:
     """Start a few processes, one after the other, that each load the file and answer; once more if disturbed.
 
@@ -97,6 +115,7 @@ def cold_starts(
         runtime: As `liteproof.measure.runtime.open_session` takes it, like threads and delegate.
         threads: Threads for one inference.
         delegate: A delegate library to hand the graph to.
+        processes: How many; None: as many as bound a median.
 
     Raises:
         Unmeasured: A process died, or did not end in time.
@@ -109,14 +128,14 @@ def cold_starts(
             np.save(names[-1], array, allow_pickle=False)
         library = "" if delegate is None else msgspec.json.encode(delegate).decode()
         arguments = [str(path.absolute()), runtime, str(threads), str(WATCHED_S), library, *names]
-        return retried(lambda: _some(arguments))[0]
+        return retried(lambda: _some(arguments, processes or RUNS))[0]
 
 
-def _some(arguments: Sequence[str]) -> ColdStarts:
+def _some(arguments: Sequence[str], processes: int) -> ColdStarts:
     deadline = time.monotonic() + ALLOWED_S
     runs: list[ColdStart] = []
     with Watch() as watch:
-        while len(runs) < RUNS and time.monotonic() < deadline:
+        while len(runs) < processes and time.monotonic() < deadline:
             runs.append(_one(arguments))
             watch.glance()
     return ColdStarts(tuple(runs), watch.looks)

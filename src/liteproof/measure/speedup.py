@@ -20,17 +20,15 @@ from typing import Any
 import numpy as np
 
 from liteproof.checks import Measurement
+from liteproof.errors import Unmeasured
 from liteproof.measure.disturbance import Watch, evidence, retried, unsound
 from liteproof.measure.latency import ready, rerun, rounds_for, settings, time_rounds, typical, warm_up
 from liteproof.measure.machine_state import DOT_PRODUCT, State, instructions
-from liteproof.measure.probe import probe
 from liteproof.measure.runtime import Session
 from liteproof.measure.subject import Sample, Subject
 from liteproof.recipes import Recipe
 from liteproof.statistics import median_ratio, samples_to_settle
 
-# Resampling more rounds than this takes longer and bounds the ratio no better than a few per mille.
-MOST_TURNS = 2000
 # Below this, calling into the runtime weighs as much as the arithmetic.
 SMALL_MODEL_S = 50e-6
 # A delegate that makes less difference than this leaves the work to the plain kernels.
@@ -42,13 +40,15 @@ COMPARED_ROUNDS = 30
 class Turns:
     """Seconds of each inference of the float32 variant and of another, taken in turns.
 
-    `plain` is the other's median without the runtime's default delegate (XNNPACK), if that was asked.
+    `plain` is the other's median without the runtime's default delegate (XNNPACK), if that was asked; `took_s` is the
+    time of the warm-up and of all turns.
     """
 
     float32: tuple[float, ...]
     variant: tuple[float, ...]
     looks: tuple[State, ...]
     plain: float | None = None
+    took_s: float = 0.0
 
 
 def measured_speedup(subject: Subject, benchmark: Any) -> Measurement:
@@ -106,13 +106,22 @@ def timed_turns(float32: Fed, variant: Fed, benchmark: Any) -> Turns:
         times[len(benchmark.stats.stats.data)] = float32.time()
         variant.feed()
 
-    with Watch() as watch:
+    def feed_both() -> None:
         float32.feed()
         variant.feed()
-        each = typical(warm_up(float32.feed, float32.run)) + typical(warm_up(variant.feed, variant.run))
-        rounds = min(MOST_TURNS, rounds_for(each, [], *settings(benchmark)))
+
+    def run_both() -> None:
+        float32.run()
+        variant.run()
+
+    with Watch() as watch:
+        began = time.perf_counter()
+        feed_both()
+        each = typical(warm_up(feed_both, run_both))
+        rounds = rounds_for(each, [], *settings(benchmark))
         seconds = time_rounds(benchmark, variant.run, rounds, watch, setup=float32_first)
-    return Turns(tuple(times[i] for i in range(len(seconds))), seconds, watch.looks)
+        took = time.perf_counter() - began
+    return Turns(tuple(times[i] for i in range(len(seconds))), seconds, watch.looks, took_s=took)
 
 
 def plain_time(subject: Subject) -> float | None:
@@ -120,10 +129,10 @@ def plain_time(subject: Subject) -> float | None:
 
     None if it does not load there.
     """
-    runtime, threads = subject.runtime_name, subject.target.threads
-    if not probe(subject.file.path, runtime=runtime, threads=threads, kernels="builtin").loads:
+    try:
+        session = subject.open(kernels="builtin")
+    except Unmeasured:
         return None
-    session = subject.open(kernels="builtin")
     plain = Fed(session, subject.samples(session))
     times = [plain.time() for _ in range(COMPARED_ROUNDS)]
     return float(np.median(times[COMPARED_ROUNDS // 3 :]))
@@ -170,6 +179,7 @@ def speedup(
             "float32_p50_ms": float32 * 1e3,
             "variant_p50_ms": variant * 1e3,
             "plain_kernels_p50_ms": None if turns.plain is None else turns.plain * 1e3,
+            "took_s": round(turns.took_s, 3),
             "machine": evidence(turns.looks),
         },
     )

@@ -27,7 +27,7 @@ from liteproof.errors import ModelError, Unmeasured
 from liteproof.measure import parity, remembered, size
 from liteproof.measure.activations import CLIPPING_LIMIT, ActivationRange, Seen, activation_ranges, observe
 from liteproof.measure.batches import grouped
-from liteproof.measure.cold_start import ColdStarts, cold_starts
+from liteproof.measure.cold_start import ColdStarts, cold_starts, processes_for
 from liteproof.measure.decisions import decisions
 from liteproof.measure.domain import fed
 from liteproof.measure.evaluation import SINGLE_INPUT, Evaluation, read_evaluation
@@ -621,12 +621,15 @@ class Subject:
 
     def _start_cold(self) -> ColdStarts:
         session = self.open()
+        limits = self.variant.budgets.get(self.target.name, {})
+        gated = {*(metric for metric in limits if self.limit(metric) is not None), *self.variant.regression}
         return cold_starts(
             self.file.path,
             self.samples(session, most=1)[0],
             runtime=self.runtime_name,
             threads=self.target.threads,
             delegate=self.target.delegate,
+            processes=processes_for(gated),
         )
 
     @property
