@@ -18,6 +18,7 @@ import msgspec
 
 from liteproof.checks import METRICS, Metric
 from liteproof.recipes import RECIPES, Recipe
+from liteproof.store import digest_of
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,83 @@ class File:
     path: str
     sha256: str
     bytes: int
+
+
+@dataclass(frozen=True)
+class Making:
+    """How arrays are made of what a manifest names, where it cannot be read as it is: all that decides their bytes.
+
+    Attributes:
+        form: What is named: "arrays" (`.npz` and `.npy`), "images", "table" (CSV) or "callable".
+        files: By input, what it is read from ("x" for the only one); a folder, a file, or a callable's module. A file
+            beside them that holds the labels is `y`.
+        callable: "package.module:name" of a callable that yields batches.
+        labels: Where labels are within it: an array's name or a column.
+        classes: Names of the classes in the order of their numbers, where labels are names.
+        columns: Names of a table's columns that are features, in the model's order.
+        sample: Shape of one sample of the input, where what is read is shaped to it.
+        dtype: Of the input, where what is read is cast to it.
+        size: Height and width that images are resized to; None: they have the size.
+        color: What images are read as: "rgb", "bgr" or "grayscale".
+        interpolation: How images are resized.
+        scale: By input, what its values are multiplied by: one number, or one for each entry of the last axis.
+        offset: By input, what is added then.
+        samples: How many are drawn; None: all are taken.
+        stratify: Whether classes are drawn in proportion.
+        seed: Of the drawing.
+        apart_from: How the set was made whose samples are never drawn, where that is of the same files.
+    """
+
+    form: str
+    files: Mapping[str, File]
+    callable: str | None = None
+    labels: str | None = None
+    classes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    sample: tuple[int, ...] | None = None
+    dtype: str | None = None
+    size: tuple[int, int] | None = None
+    color: str | None = None
+    interpolation: str | None = None
+    scale: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    offset: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    samples: int | None = None
+    stratify: bool = False
+    seed: int = 0
+    apart_from: Making | None = None
+
+
+@dataclass(frozen=True)
+class Samples(File):
+    """A set of samples that a manifest names.
+
+    `path` and `bytes` are those of the file, folder or module that it names first. `sha256` is what decides the
+    samples: the file's own digest where they are read as they are, else the digest of how they are made.
+
+    Attributes:
+        arrays: By name, the files of arrays that are read as they are and have one each; none: `path` holds them all.
+        making: How the arrays are made; None: they are read as they are.
+    """
+
+    arrays: Mapping[str, File] = field(default_factory=dict)
+    making: Making | None = None
+
+    @property
+    def key(self) -> str | None:
+        """Where the store keeps the arrays; None where they are read as they are."""
+        return digest_of({"artefact": "samples", "sha256": self.sha256}) if self.making else None
+
+    @property
+    def named(self) -> tuple[File, ...]:
+        """Every file, folder and module that decides the samples."""
+        if self.making:
+            return tuple(self.making.files.values())
+        return tuple(self.arrays.values()) or (File(self.path, self.sha256, self.bytes),)
+
+    @property
+    def callable(self) -> str | None:
+        """The callable that yields them; None if none does."""
+        return self.making.callable if self.making else None
 
 
 @dataclass(frozen=True)
@@ -116,14 +194,6 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """The calibration set: a file, or a callable "package.module:name" that yields batches. One of the two is None."""
-
-    file: File | None
-    callable: str | None = None
-
-
-@dataclass(frozen=True)
 class Model:
     """What is under acceptance.
 
@@ -151,6 +221,7 @@ class Model:
         prefer: Which accepted variant to recommend.
         release: Targets that a sign-off demands.
         decision_output: The output that classes are told from; None: the source's first.
+        training: What a recipe that trains is given, if it is named.
     """
 
     name: str
@@ -162,10 +233,10 @@ class Model:
     labels: tuple[str, ...] | None
     classes: int | None
     threshold: float
-    evaluation: File
+    evaluation: Samples
     samples: int
     labelled: bool
-    calibration: Calibration | None
+    calibration: Samples | None
     trust: bool
     custom_objects: str | None
     float32_key: str
@@ -175,6 +246,13 @@ class Model:
     release: tuple[str, ...] = ("host",)
     keras: str | None = None
     decision_output: str | None = None
+    training: Samples | None = None
+
+    @property
+    def sets(self) -> Mapping[str, Samples]:
+        """The sets of samples that the manifest names, by their keys in [data]."""
+        found = {"evaluation": self.evaluation, "calibration": self.calibration, "training": self.training}
+        return {key: samples for key, samples in found.items() if samples is not None}
 
 
 @dataclass(frozen=True)
@@ -349,8 +427,8 @@ def _calibration_set(model: Model, variant: Variant) -> str | None:
         return f"needs a recipe that is calibrated; {variant.recipe} is not"
     if variant.file is not None:
         return f"needs a variant that is converted here; what {variant.name} was calibrated on is not known"
-    if model.calibration is None or model.calibration.file is None:
-        return "needs the calibration set as a file; a callable's samples are not kept"
+    if model.calibration is None:
+        return "needs a calibration set"
     return None
 
 
@@ -358,8 +436,8 @@ def _calibration_file(model: Model, variant: Variant) -> str | None:
     """A file that was handed over may have been calibrated on the set, too; only its owner knows."""
     if not variant.promise.calibrated:
         return f"needs a recipe that is calibrated; {variant.recipe} is not"
-    if model.calibration is None or model.calibration.file is None:
-        return "needs the calibration set as a file; a callable's samples are not kept"
+    if model.calibration is None:
+        return "needs a calibration set"
     return None
 
 

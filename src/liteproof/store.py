@@ -21,6 +21,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -89,8 +90,12 @@ class Pin(msgspec.Struct, frozen=True):
     sha256: list[str]
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes | Path) -> None:
     """Write a file so that a reader sees the old content or the new, whole, whatever happens in between.
+
+    Args:
+        path: The file.
+        content: What it will hold, or the file that holds that, of any size.
 
     Raises:
         UsageError: if the disk is full or the folder cannot be written.
@@ -103,7 +108,11 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fchmod(
                 handle, 0o666 & ~_UMASK
             )  # a temporary file is for its owner only; a report is for whoever may read
-            stream.write(content)
+            if isinstance(content, Path):
+                with content.open("rb") as given:
+                    shutil.copyfileobj(given, stream, _CHUNK)
+            else:
+                stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).replace(path)
@@ -162,17 +171,19 @@ class Store:
         Raises:
             UsageError: if the disk is full or the store cannot be written.
         """
-        data = content.read_bytes() if isinstance(content, Path) else content
-        sha256 = hashlib.sha256(data).hexdigest()
+        if isinstance(content, Path):
+            sha256, size = file_sha256(content), content.stat().st_size
+        else:
+            sha256, size = hashlib.sha256(content).hexdigest(), len(content)
         blob = f"{sha256}{suffix}"
         path = self.root / "blobs" / blob
-        record = Record(blob, sha256, len(data), dict(meta or {}))
+        record = Record(blob, sha256, size, dict(meta or {}))
         self._sound.pop(str(path), None)
         if not self._is_sound(path, record):
-            write_atomically(path, data)
+            write_atomically(path, content)
         write_atomically(self._record_path(key), msgspec.json.encode(record))
         self.forget_failure(key)
-        return Entry(key, path, sha256, len(data), record.meta)
+        return Entry(key, path, sha256, size, record.meta)
 
     def content(self, sha256: str, *, suffix: str) -> Path | None:
         """The file of this content, whatever it was kept as; None if there is none, or if it is damaged."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from liteproof.plan import Calibration, File, Model, Plan, Target, Variant
+from liteproof.plan import File, Making, Model, Plan, Samples, Target, Variant
 from liteproof.recipes import RECIPES
 from liteproof.store import digest_of, file_sha256
 
@@ -15,6 +15,21 @@ def file_of(path):
     path = Path(path)
     size = path.stat().st_size if path.is_file() else sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
     return File(str(path), file_sha256(path), size)
+
+
+def samples_of(given, **making):
+    """A set of samples: a file as it is, or a callable by its name, or anything that `making` says of a file."""
+    if isinstance(given, Samples):
+        return given
+    if isinstance(given, str) and ":" in given:
+        making = Making("callable", {}, callable=given, **making)
+        return Samples(given, digest_of({"callable": given}), 0, making=making)
+    file = file_of(given)
+    if making:
+        making = Making(files={"x": file}, **making)
+        key = digest_of({"made": repr(making)})
+        return Samples(file.path, key, file.bytes, making=making)
+    return Samples(file.path, file.sha256, file.bytes)
 
 
 def variant(model, recipe, *, name=None, toolchain=None, file=None):
@@ -26,18 +41,15 @@ def variant(model, recipe, *, name=None, toolchain=None, file=None):
 
 
 def model(source, kind, variants, *, name="tiny", evaluation, calibration=None, task="classification", **more):
-    source, evaluation = file_of(source), file_of(evaluation)
-    if isinstance(calibration, str):
-        calibration = Calibration(None, calibration)
-    elif calibration is not None:
-        calibration = Calibration(file_of(calibration))
+    source, evaluation = file_of(source), samples_of(evaluation)
+    calibration = None if calibration is None else samples_of(calibration)
     float32 = digest_of({"file": source.sha256} if kind == "tflite" else {"model": name, "float32": source.sha256})
     variants = tuple(
         variant if variant.recipe != "float32" or variant.file else _at(variant, float32) for variant in variants
     )
     return Model(
-        name=name, task=task, manifest=evaluation, source=source, source_kind=kind, outputs=None, labels=None,
-        classes=None, threshold=0.5, evaluation=evaluation, samples=0, labelled=False, calibration=calibration,
+        name=name, task=task, manifest=source, source=source, source_kind=kind, outputs=None, labels=None, classes=None,
+        threshold=0.5, evaluation=evaluation, samples=0, labelled=False, calibration=calibration,
         trust=more.get("trust", False), custom_objects=more.get("custom_objects"), float32_key=float32,
         reference_key=digest_of({"reference": name, "of": evaluation.sha256}), variants=variants,
         keras=more.get("keras"),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -53,5 +55,13 @@ def test_a_wrong_request_keeps_its_four_parts():
     ],
 )
 def test_what_a_task_needs(model, kind, toolchain, needs):
-    wanted = {"export": export_key(model), "float32": model.float32_key, None: None}[needs]
-    assert Task(kind, "k", model, "int8", toolchain=toolchain).needs == wanted
+    wanted = {"export": (export_key(model),), "float32": (model.float32_key,), None: ()}[needs]
+    assert Task(kind, "k", model, "int8", "int8", toolchain=toolchain).needs == wanted
+
+
+def test_arrays_that_are_made_are_needed_by_what_is_fed_them(model, tmp_path):
+    made = plans.samples_of(tmp_path / "tiny.keras", form="arrays")
+    model = replace(model, evaluation=made, calibration=replace(made, sha256="other"))
+    assert Task("reference", "k", model, "reference").needs == (model.evaluation.key,)
+    assert Task("convert", "k", model, "f", "float16", "tensorflow").needs == (export_key(model),)
+    assert Task("convert", "k", model, "i", "int8", "litert").needs == (model.float32_key, model.calibration.key)

@@ -1,12 +1,13 @@
 """Which models changed since a revision, in small repositories."""
 
+import dataclasses
 import subprocess
 
 import pytest
 
 from liteproof.errors import UsageError
 from liteproof.manifest.changes import changed_models
-from liteproof.plan import Calibration, File, Model, Plan, Variant
+from liteproof.plan import File, Making, Model, Plan, Samples, Variant
 from liteproof.store import file_sha256
 
 
@@ -19,6 +20,10 @@ def file(path):
     return File(str(path), file_sha256(path), path.stat().st_size)
 
 
+def samples(path, making=None):
+    return Samples(**dataclasses.asdict(file(path)), making=making)
+
+
 def model(folder, *, calibration=None, custom_objects=None, given=None):
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("model.toml", "source.keras", "evaluation.npz"):
@@ -27,7 +32,7 @@ def model(folder, *, calibration=None, custom_objects=None, given=None):
     variants = (Variant("copy", "int8", None, file(given), "k", {}),) if given else ()
     return Model(
         folder.name, "classification", file(folder / "model.toml"), file(folder / "source.keras"), "keras", None, None,
-        None, 0.5, file(folder / "evaluation.npz"), 1, False, calibration, False, custom_objects, "k", "r", variants,
+        None, 0.5, samples(folder / "evaluation.npz"), 1, False, calibration, False, custom_objects, "k", "r", variants,
     )  # fmt: skip
 
 
@@ -87,7 +92,9 @@ def test_what_all_are_judged_by(repository, name):
 
 
 def test_the_package_of_a_callable(repository):
-    calibrated = model(repository / "models" / "first", calibration=Calibration(None, "fixtures.data:calibration"))
+    module = repository / "fixtures" / "data.py"
+    yielded = samples(module, Making("callable", {"x": file(module)}, callable="fixtures.data:calibration"))
+    calibrated = model(repository / "models" / "first", calibration=yielded)
     custom = model(repository / "models" / "second", custom_objects="fixtures.layers:objects")
     (repository / "fixtures" / "other.py").write_text("changed")
     assert changed(repository, calibrated, custom) == ["first", "second"]

@@ -99,7 +99,7 @@ def test_a_callable_is_identified_by_its_modules_source_and_not_imported(reposit
     before = keys_of(repository)
     module.write_text("raise RuntimeError('imported again')\n")
     assert changed(before, keys_of(repository)) == {"int8", "int8_float_io"}
-    assert repository.load().models[0].calibration == plan.Calibration(None, "calibrating:batches")
+    assert repository.load().models[0].calibration.callable == "calibrating:batches"
 
 
 def test_two_variants_of_one_content_share_a_key_whatever_their_names(repository, model):
@@ -537,7 +537,7 @@ def test_what_is_known_of_a_file_is_not_looked_up_again(repository, model, monke
     model.age()
     monkeypatch.setattr("liteproof.manifest.memory._SETTLED_NS", -1)
     before = repository.load()
-    for name in ("memory.file_sha256", "resolve.find_arrays", "resolve.find_expectation"):
+    for name in ("memory.file_sha256", "samples.find_arrays", "resolve.find_expectation"):
         monkeypatch.setattr(f"liteproof.manifest.{name}", None)
     assert repository.load() == before
 

@@ -16,15 +16,14 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from liteproof.convert.keras_package import LEGACY, require_installed
 from liteproof.convert.process import COMMAND, Worker, ready
-from liteproof.convert.tasks import Event, Listener, Task, export_key, usage_error
+from liteproof.convert.tasks import Event, EventKind, Listener, Task, export_key, usage_error
 from liteproof.errors import UsageError
 from liteproof.plan import Case, Model, Plan, Variant
 from liteproof.store import Store, file_sha256
@@ -32,6 +31,8 @@ from liteproof.store import Store, file_sha256
 # A worker costs as much as three or four small conversions to start, and takes up to a gigabyte.
 _TASKS_A_WORKER = 4
 _MOST_WORKERS = 4
+
+_KEPT: Mapping[str, EventKind] = {"reference": "reference", "make": "made"}
 
 
 def missing(plan: Plan, store: Store, cases: Iterable[Case] | None = None) -> tuple[Task, ...]:
@@ -49,7 +50,8 @@ def missing(plan: Plan, store: Store, cases: Iterable[Case] | None = None) -> tu
     """
     tasks: dict[str, Task] = {}
     for model, variants in _wanted(plan, cases):
-        for task in (_float32(model), _reference(model), *(_variant(model, variant) for variant in variants)):
+        converted = (_variant(model, variant) for variant in variants)
+        for task in (*_samples(model, variants), _float32(model), _reference(model), *converted):
             if task.key not in tasks and store.get(task.key) is None:
                 tasks[task.key] = task
     return tuple(tasks.values())
@@ -108,6 +110,14 @@ def _wanted(plan: Plan, cases: Iterable[Case] | None) -> Iterator[tuple[Model, l
             yield model, [variant for variant in model.variants if variant.name in names]
 
 
+def _samples(model: Model, variants: Iterable[Variant]) -> Iterator[Task]:
+    """The sets whose arrays have to be made: the evaluation set, and what the variants are made from or held to."""
+    wanted = {"evaluation", *(["calibration"] if any(v.promise.calibrated for v in variants) else [])}
+    for name, samples in model.sets.items():
+        if name in wanted and samples.key is not None:
+            yield Task("make", samples.key, model, name, samples=samples)
+
+
 def _float32(model: Model) -> Task:
     if model.source_kind == "tflite":
         return Task("copy", model.float32_key, model, "float32", file=model.source)
@@ -129,17 +139,18 @@ def _with_exports(tasks: Iterable[Task]) -> Iterator[Task]:
     """The tasks, each first one that starts from an exported source after the task that exports it."""
     exported = set()
     for task in tasks:
-        if task.needs == export_key(task.model) and task.needs not in exported:
-            exported.add(task.needs)
-            yield Task("export", task.needs, task.model, "source")
+        key = export_key(task.model)
+        if key in task.needs and key not in exported:
+            exported.add(key)
+            yield Task("export", key, task.model, "source")
         yield task
 
 
 def _refuse_code(plan: Plan, tasks: Iterable[Task]) -> None:
     """Manifests are refused earlier; a plan may come from elsewhere."""
     for model in {task.model.name: task.model for task in tasks}.values():
-        calibrates = model.calibration is not None and model.calibration.callable is not None
-        if plan.no_code and (model.trust or model.custom_objects or calibrates):
+        yields = any(samples.callable is not None for samples in model.sets.values())
+        if plan.no_code and (model.trust or model.custom_objects or yields):
             raise UsageError(
                 f"converting {model.name} runs Python of the manifest",
                 expected="nothing that does, because of --no-code",
@@ -203,7 +214,7 @@ class _Run:
         """Do all tasks. Whatever happens, no worker outlives this."""
         try:
             self._copy_files()
-            self._fetch_float32()
+            self._fetch()
             while self._hand_out(most_workers) or self._busy():
                 if not self._busy():
                     raise RuntimeError(f"nobody makes what {[task.name for task in self._waiting]} need")
@@ -228,18 +239,18 @@ class _Run:
             except OSError as error:
                 self._fail(task, f"{task.name} of {task.model.name} cannot be read: {error.strerror or error}")
 
-    def _fetch_float32(self) -> None:
-        """Put the float32 files that the store has where LiteRT's recipes find them."""
+    def _fetch(self) -> None:
+        """Let workers find what they need of what the store has: float32 files and arrays."""
         made = {task.key for task in self._waiting}
-        for key in {task.model.float32_key for task in self._waiting if task.needs == task.model.float32_key} - made:
+        for key in {key for task in self._waiting for key in task.needs} - made:
             entry = self._store.get(key)
             if entry is not None:
-                shutil.copyfile(entry.path, self._made(key))
+                self._made(key).symlink_to(entry.path)
                 self._there.add(key)
 
     def _hand_out(self, most_workers: int) -> bool:
         """Give each free worker a task that can be done now, and start workers for the rest; whether tasks are left."""
-        for task in [task for task in self._waiting if task.needs is None or task.needs in self._there]:
+        for task in [task for task in self._waiting if self._there.issuperset(task.needs)]:
             worker = self._worker_for(task, most_workers)
             if worker is None:
                 continue
@@ -276,6 +287,9 @@ class _Run:
             return
         if event is None or task is None:
             return
+        if event.kind == "at":
+            self._tell(event)
+            return
         telling = worker.telling_lines()
         if event.kind == "usage":
             raise usage_error(event)
@@ -294,12 +308,16 @@ class _Run:
         return self._folder / key
 
     def _keep(self, task: Task, content: bytes | Path, seconds: float, meta: dict[str, object]) -> None:
-        reference = task.kind == "reference"
-        meta = {**meta, "kind": "reference" if reference else "variant", "model": task.model.name}
-        entry = self._store.put(task.key, content, suffix=".npz" if reference else ".tflite", meta=meta)
+        kept = _KEPT.get(task.kind, "converted")
+        suffix = ".tflite" if kept == "converted" else ".npz"
+        meta = {**meta, "kind": {"made": "samples", "reference": "reference"}.get(kept, "variant")}
+        entry = self._store.put(task.key, content, suffix=suffix, meta={**meta, "model": task.model.name})
+        if task.kind == "make" and isinstance(content, Path):
+            content.unlink()
+            content.symlink_to(entry.path)
         self._tell(
             Event(
-                "reference" if reference else "converted",
+                kept,
                 task.key,
                 task.model.name,
                 task.name,
@@ -314,7 +332,7 @@ class _Run:
         if task.kind != "export":
             self._store.fail(task.key, reason)
         self._tell(Event("failed", task.key, task.model.name, task.name, reason, seconds))
-        for other in [other for other in self._waiting if other.needs == task.key]:
+        for other in [other for other in self._waiting if task.key in other.needs]:
             if other in self._waiting:
                 self._waiting.remove(other)
                 self._fail(other, reason)

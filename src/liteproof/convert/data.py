@@ -2,14 +2,16 @@
 
 >>> inputs = (Input("scan", (None, 2), "float32"),)
 >>> named = by_input({"x": np.array([[1, 2]])}, inputs, Path("calibration.npz"))
->>> named["scan"].dtype.name, [sample["scan"].shape for sample in singly([named], inputs)]
-('float32', [(1, 2)])
+>>> [(sample["scan"].shape, sample["scan"].dtype.name) for sample in singly([named], inputs)]
+[((1, 2), 'float32')]
 
-An array is named after its input, or `x` where there is one input only. Nothing is ever unpickled.
+An array is named after its input, or `x` where there is one input only. Nothing is ever unpickled, and nothing is
+loaded before it is fed: `open_samples` opens any set of a plan, whatever form the manifest names it in.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 import traceback
@@ -20,11 +22,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from liteproof.convert.tasks import sentence
+from liteproof.arrays import UNREADABLE, open_arrays
 from liteproof.errors import UsageError
-from liteproof.manifest.data import LABELS, SINGLE, Array, Arrays, find_arrays, require_fit
+from liteproof.manifest.data import LABELS, SINGLE, Array, Arrays, require_fit
+from liteproof.manifest.place import shown
 from liteproof.manifest.source import Input
 from liteproof.plan import File, Model
+from liteproof.plan import Samples as PlannedSamples
 from liteproof.store import file_sha256
 
 Values = Mapping[str, npt.NDArray[Any]]
@@ -32,29 +36,58 @@ Samples = Callable[[], Iterator[Values]]
 
 
 def require_data(model: Model, inputs: Sequence[Input], root: str) -> None:
-    """The evaluation and the calibration set are what the source takes, as far as can be told before they are used.
+    """The sets are what the source takes, as far as can be told before they are used.
 
     Raises:
         UsageError: if they are not.
     """
-    require_fit(find_arrays(Path(model.evaluation.path)), inputs, Path(model.evaluation.path))
-    calibration = model.calibration
-    if calibration is not None and calibration.file is not None:
-        require_fit(find_arrays(Path(calibration.file.path)), inputs, Path(calibration.file.path))
-    elif calibration is not None:
-        load_callable(calibration.callable or "", "calibration", model, root)
+    for key, samples in model.sets.items():
+        if samples.callable is not None:
+            load_callable(samples.callable, key, model, root)
+        elif samples.making is None:
+            _require_fit(open_samples(samples, _nowhere), inputs, Path(samples.path))
 
 
-def evaluation(model: Model, inputs: Sequence[Input]) -> Values:
-    """The evaluation set's inputs, each of shape (n, …).
+def _nowhere(key: str) -> Path:
+    raise UsageError(f"the arrays {key} are not made yet")
+
+
+def open_samples(samples: PlannedSamples, made: Callable[[str], Path]) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of a set by name, labels (`y`) included, mapped into memory where that is possible.
+
+    Args:
+        samples: The set, as the plan names it.
+        made: Where arrays lie that had to be made, by the store's key.
+
+    Raises:
+        UsageError: if a file has changed since the run began, or cannot be read.
+    """
+    path = Path(samples.path)
+    try:
+        if samples.key is not None:
+            path = made(samples.key)
+            return open_arrays(path)
+        if samples.arrays:
+            opened: dict[str, npt.NDArray[Any]] = {}
+            for name, file in samples.arrays.items():
+                path = unchanged(file)
+                opened |= open_arrays(path, name)
+            return opened
+        return open_arrays(unchanged(samples))
+    except UNREADABLE as error:
+        raise UsageError(f"cannot read the arrays: {error}", where=shown(path)) from error
+
+
+def evaluation(model: Model, inputs: Sequence[Input], made: Callable[[str], Path]) -> Values:
+    """The evaluation set's inputs by the inputs' names, each of shape (n, …); `cast` gives them the inputs' types.
 
     Raises:
         UsageError: if they do not fit the inputs.
     """
-    return _read(model.evaluation, inputs)
+    return inputs_of(model.evaluation, inputs, made)
 
 
-def calibration(model: Model, inputs: Sequence[Input], root: str) -> Samples:
+def calibration(model: Model, inputs: Sequence[Input], made: Callable[[str], Path]) -> Samples:
     """The calibration set, one sample (or one batch of the size that an input is fixed to) at a time.
 
     What is returned can be called again and again: converters go through the samples twice.
@@ -62,19 +95,24 @@ def calibration(model: Model, inputs: Sequence[Input], root: str) -> Samples:
     Raises:
         UsageError: if there is no calibration set, or if it does not fit the inputs.
     """
-    source = model.calibration
-    if source is None:
+    if model.calibration is None:
         raise UsageError("there is no calibration set", expected="calibration in [data]", where=model.manifest.path)
-    if source.file is not None:
-        values = _read(source.file, inputs)
-        return lambda: singly([values], inputs)
-    name = source.callable or ""
-    batches = load_callable(name, "calibration", model, root)
-    return lambda: singly(_batches(name, batches, inputs), inputs)
+    values = inputs_of(model.calibration, inputs, made)
+    return lambda: singly([values], inputs)
+
+
+def inputs_of(samples: PlannedSamples, inputs: Sequence[Input], made: Callable[[str], Path]) -> Values:
+    """The inputs of a set in any form, by the inputs' names, each of shape (n, …); nothing of them is loaded.
+
+    Raises:
+        UsageError: if they do not fit the inputs.
+    """
+    arrays = open_samples(samples, made)
+    return by_input({name: array for name, array in arrays.items() if name != LABELS}, inputs, Path(samples.path))
 
 
 def by_input(arrays: Values, inputs: Sequence[Input], path: Path) -> Values:
-    """Arrays by the inputs' names, cast to the inputs' types.
+    """Arrays by the inputs' names.
 
     Args:
         arrays: By input name, or one named x.
@@ -84,10 +122,20 @@ def by_input(arrays: Values, inputs: Sequence[Input], path: Path) -> Values:
     Raises:
         UsageError: if they do not fit.
     """
-    headers = Arrays(tuple(Array(name, array.shape, array.dtype.name) for name, array in arrays.items()))
-    require_fit(headers, inputs, path)
+    _require_fit(arrays, inputs, path)
     found = {given.name: arrays.get(given.name, arrays.get(SINGLE)) for given in inputs}
-    return {given.name: np.asarray(found[given.name]).astype(given.dtype, copy=False) for given in inputs}
+    return {name: array for name, array in found.items() if array is not None}
+
+
+def _require_fit(arrays: Values, inputs: Sequence[Input], path: Path) -> None:
+    require_fit(
+        Arrays(tuple(Array(name, array.shape, array.dtype.name) for name, array in arrays.items())), inputs, path
+    )
+
+
+def cast(values: Values, inputs: Sequence[Input]) -> Values:
+    """Samples in the inputs' types: of a few at a time, since a set may be larger than memory."""
+    return {given.name: np.asarray(values[given.name]).astype(given.dtype, copy=False) for given in inputs}
 
 
 def singly(batches: Iterable[Values], inputs: Sequence[Input]) -> Iterator[Values]:
@@ -99,7 +147,7 @@ def singly(batches: Iterable[Values], inputs: Sequence[Input]) -> Iterator[Value
     for batch in batches:
         samples = len(next(iter(batch.values())))
         for start in range(0, samples - size + 1, size):
-            yield {name: array[start : start + size] for name, array in batch.items()}
+            yield cast({name: array[start : start + size] for name, array in batch.items()}, inputs)
 
 
 def load_callable(name: str, key: str, model: Model, root: str) -> Callable[[], Any]:
@@ -134,7 +182,7 @@ def unchanged(file: File) -> Path:
     """
     path = Path(file.path)
     try:
-        same = file_sha256(path) == file.sha256
+        same = _digest(str(path), _stamp(path)) == file.sha256
     except OSError as error:
         raise UsageError(f"cannot read the file: {error.strerror or error}", where=file.path) from error
     if not same:
@@ -142,30 +190,12 @@ def unchanged(file: File) -> Path:
     return path
 
 
-def _read(file: File, inputs: Sequence[Input]) -> Values:
-    path = unchanged(file)
-    find_arrays(path)  # refuses objects and damage with a message of its own
-    with np.load(path, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files if name != LABELS}
-    return by_input(arrays, inputs, path)
+def _stamp(path: Path) -> tuple[tuple[str, int, int], ...]:
+    """What tells that a file, or any in a folder, has changed: a worker that reads it again need not hash it again."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
 
-def _batches(name: str, batches: Callable[[], Any], inputs: Sequence[Input]) -> Iterator[Values]:
-    """What a calibration callable yields, checked.
-
-    Raises:
-        UsageError: if it yields nothing, what does not fit, or fails.
-    """
-    empty = True
-    try:
-        for batch in batches():
-            empty = False
-            arrays = batch if isinstance(batch, Mapping) else {SINGLE: batch}
-            yield by_input({key: np.asarray(array) for key, array in arrays.items()}, inputs, Path(name))
-    except UsageError as error:
-        raise UsageError(f"a batch of {name} does not fit: {sentence(error)}", where=name) from error
-    except Exception as error:  # a function of the user's may raise anything
-        traceback.print_exc()
-        raise UsageError(f"{name} failed: {type(error).__name__}: {error}", where=name) from error
-    if empty:
-        raise UsageError(f"{name} yields nothing", expected="batches of arrays", where=name)
+@functools.lru_cache(maxsize=64)
+def _digest(path: str, stamp: tuple[tuple[str, int, int], ...]) -> str:  # noqa: ARG001
+    return file_sha256(Path(path))

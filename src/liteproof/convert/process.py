@@ -92,7 +92,7 @@ class Worker:
         return self._process.stdout.fileno()
 
     def answer(self) -> Event | None:
-        """The event that ends its task; None if there is none yet.
+        """The event that ends its task, else the newest that tells how far it is; None if there is none.
 
         Raises:
             EOFError: if it died; the message says of what, with its last words.
@@ -100,12 +100,13 @@ class Worker:
         chunk = os.read(self.fileno(), 1 << 16)
         if not chunk:
             raise EOFError(self._obituary())
-        self._buffer += chunk
-        line, newline, rest = self._buffer.partition(b"\n")
-        if not newline:
+        *lines, self._buffer = (self._buffer + chunk).split(b"\n")
+        if not lines:
             return None
-        self._buffer, self.task = rest, None
-        return decode_event(line)
+        event = decode_event(lines[-1])  # the end of a task is the last that is told of it
+        if event.kind != "at":
+            self.task = None
+        return event
 
     def telling_lines(self) -> list[str]:
         """Lines of its log, since the last call, that tell something about the file that was made."""

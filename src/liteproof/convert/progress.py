@@ -46,6 +46,8 @@ def _line(event: Event) -> str | None:
         return f"converted {event.model} {event.name} in {event.seconds:.1f} s, {size(event.bytes)}"
     if event.kind == "reference":
         return f"computed {event.model} reference in {event.seconds:.1f} s, {size(event.bytes)}"
+    if event.kind == "made":
+        return f"made {event.model} {event.name} set in {event.seconds:.1f} s, {size(event.bytes)}"
     if event.kind == "failed":
         return f"failed {event.model} {event.name}: {event.reason}"
     return None
@@ -88,9 +90,11 @@ class _Bars:
         current = self._current.setdefault(event.model, [])
         if event.kind == "started":
             current.append(event.name)
+        elif event.kind == "at":
+            told = f"{event.name} {event.done} of {event.total}"
+            current[:] = [told if name.split(" ")[0] == event.name else name for name in current]
         elif event.kind != "planned":
-            if event.name in current:
-                current.remove(event.name)
+            current[:] = [name for name in current if name.split(" ")[0] != event.name]
             display.advance(self._bars[event.model])
         display.update(self._bars[event.model], what=", ".join(current))
         if event.kind == "failed":

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from liteproof.convert.data import Values
+from liteproof.convert.data import Values, cast
 from liteproof.convert.sources import Source
 from liteproof.errors import ModelError
 from liteproof.manifest.source import Input
@@ -53,7 +53,7 @@ def predictions(source: Source, values: Values) -> Predictions:
         if source.inputs[0].shape[:1] == (batch,):
             rows = np.minimum(rows, samples - 1)  # a batch that is fixed is filled up with the last sample
         rows = rows[rows < samples]
-        outputs = source.function(**{name: array[rows] for name, array in values.items()})
+        outputs = source.function(**cast({name: array[rows] for name, array in values.items()}, source.inputs))
         for name, part in parts.items():
             part.append(np.asarray(outputs[name])[: samples - start])
     return _by_output({name: np.concatenate(part) for name, part in parts.items()}, samples)

@@ -15,9 +15,12 @@ from typing import Any, Literal
 import msgspec
 
 from liteproof.errors import LiteproofError, UsageError
-from liteproof.plan import File, Model
+from liteproof.plan import File, Model, Samples
+from liteproof.recipes import RECIPES
 
-EventKind = Literal["waiting", "planned", "started", "exported", "converted", "reference", "failed", "usage", "done"]
+EventKind = Literal[
+    "waiting", "planned", "started", "at", "made", "exported", "converted", "reference", "failed", "usage", "done"
+]
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,8 @@ class Task:
     """One step of a conversion.
 
     Attributes:
-        kind: "copy" a file that is taken as it is; "export" the source once for all recipes; "convert" a variant;
-            "reference": the source's predictions on the evaluation set.
+        kind: "copy" a file that is taken as it is; "make" the arrays of a set of samples; "export" the source once for
+            all recipes; "convert" a variant; "reference": the source's predictions on the evaluation set.
         key: Where the store keeps the result; of an export, what names it in the workers' folder.
         model: The model that it is for.
         name: What it makes, for people: a recipe or a variant's name, "reference", "source".
@@ -34,9 +37,10 @@ class Task:
         toolchain: "tensorflow" or "litert".
         options: What else decides a variant's bytes.
         file: What is copied.
+        samples: The set whose arrays are made.
     """
 
-    kind: Literal["copy", "export", "convert", "reference"]
+    kind: Literal["copy", "make", "export", "convert", "reference"]
     key: str
     model: Model
     name: str
@@ -44,13 +48,17 @@ class Task:
     toolchain: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     file: File | None = None
+    samples: Samples | None = None
 
     @property
-    def needs(self) -> str | None:
-        """Key of the task that must be done before; None if there is none."""
+    def needs(self) -> tuple[str, ...]:
+        """Keys of what must be there before: an exported source, the float32 variant, arrays."""
+        if self.kind == "reference":
+            return _made(self.model.evaluation)
         if self.kind != "convert":
-            return None
-        return export_key(self.model) if self.toolchain == "tensorflow" else self.model.float32_key
+            return ()
+        first = export_key(self.model) if self.toolchain == "tensorflow" else self.model.float32_key
+        return first, *(_made(self.model.calibration) if RECIPES[self.recipe].calibrated else ())
 
     @property
     def keras(self) -> str | None:
@@ -66,6 +74,8 @@ class Task:
             return f"the source of {self.model.name} cannot be converted"
         if self.kind == "reference":
             return f"the source of {self.model.name} gives no predictions"
+        if self.kind == "make":
+            return f"the {self.name} set of {self.model.name} cannot be made"
         return f"{self.name} of {self.model.name} cannot be converted by {self.toolchain}"
 
 
@@ -75,15 +85,17 @@ class Event:
 
     Attributes:
         kind: "waiting" until another run is done with the same models; "planned" with the number of a model's steps;
-            "started" on a task; "exported", "converted" and "reference" are its good ends; "failed" with the reason;
-            "usage" if the request is wrong, which ends the run; "done" with everything.
+            "started" on a task; "at" a point of it, `done` of `total`; "made", "exported", "converted" and "reference"
+            are its good ends; "failed" with the reason; "usage" if the request is wrong, which ends the run; "done"
+            with everything.
         key: Where the store keeps what was made.
         model: The model's name.
         name: What was made, for people.
         reason: Why it failed.
         seconds: What it took.
         bytes: The artefact's size.
-        total: Number of steps.
+        done: Samples that are done.
+        total: Number of steps, or of samples.
         meta: How it was made, for the store.
         error: found, expected, where and next of a wrong request.
     """
@@ -95,12 +107,17 @@ class Event:
     reason: str = ""
     seconds: float = 0.0
     bytes: int = 0
+    done: int = 0
     total: int = 0
     meta: Mapping[str, Any] = field(default_factory=dict)
     error: tuple[str, str, str, str] = ("", "", "", "")
 
 
 Listener = Callable[[Event], None]
+
+
+def _made(samples: Samples | None) -> tuple[str, ...]:
+    return (samples.key,) if samples is not None and samples.key is not None else ()
 
 
 def export_key(model: Model) -> str:

@@ -1,9 +1,9 @@
 """The worker process: `python -m liteproof.convert.worker FOLDER ROOT`.
 
 It reads tasks from standard input, a JSON line each, and answers each with one event, a JSON line on what was its
-standard output when it began. From then on standard output leads where standard error does, a log: TensorFlow and
-calibration callables may write what they like. What it makes lies in FOLDER under the task's key; Python callables of a
-manifest are imported from ROOT. It ends with its input.
+standard output when it began; events that tell how far a long task is may come before. From then on standard output
+leads where standard error does, a log: TensorFlow and callables may write what they like. What it makes lies in FOLDER
+under the task's key; Python callables of a manifest are imported from ROOT. It ends with its input.
 
     >>> answer(Task("convert", "k", model, "int8", "int8"), work)   # doctest: +SKIP
     Event(kind='converted', key='k', …)
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from liteproof.convert.reference import Predictions
     from liteproof.convert.sources import Source
 
-_DONE = {"export": "exported", "convert": "converted", "reference": "reference"}
+_DONE = {"make": "made", "export": "exported", "convert": "converted", "reference": "reference"}
 _PACKAGES = {
     "tensorflow": ("tensorflow", "keras", "numpy"),
     "keras": ("tensorflow", "keras", "numpy"),
@@ -43,11 +43,14 @@ _PACKAGES = {
 }
 
 
+_BETWEEN_EVENTS_S = 0.2
+
+
 def main(folder: str, root: str) -> None:
     """Do tasks until the input ends."""
     events = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
-    work = Workplace(Path(folder), root)
+    work = Workplace(Path(folder), root, tell=lambda event: events.write(encode(event)))
     for line in sys.stdin.buffer:
         event = answer(decode_task(line), work)
         sys.stdout.flush()
@@ -99,9 +102,10 @@ def _not_installed(package: str) -> UsageError:
 class Workplace:
     """Where a worker works: the folder of what is made, the root of Python callables, and the source loaded last."""
 
-    def __init__(self, folder: Path, root: str) -> None:
+    def __init__(self, folder: Path, root: str, tell: Callable[[Event], object] | None = None) -> None:
         self.folder = folder
         self.root = root
+        self.tell = tell
         self._loaded: tuple[str, Source] | None = None
 
     def path(self, key: str) -> Path:
@@ -144,6 +148,22 @@ def _import_tensorflow(keras: str | None = None) -> None:
         gc.enable()
 
 
+def _make(task: Task, work: Workplace) -> Mapping[str, Any]:
+    """The arrays of a set of samples. TensorFlow is not needed for it."""
+    from liteproof.convert.samples import make
+
+    assert task.samples is not None  # noqa: S101 - of every such task
+    told = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        if work.tell is not None and time.monotonic() - told > _BETWEEN_EVENTS_S:
+            told = time.monotonic()
+            work.tell(Event("at", task.key, task.model.name, task.name, done=done, total=total))
+
+    return make(task.samples, work.path(task.key), task.model, work.root, tell)
+
+
 def _export(task: Task, work: Workplace) -> Mapping[str, Any]:
     source = work.source(task.model)
     from liteproof.convert.data import require_data
@@ -181,7 +201,7 @@ def _samples(task: Task, inputs: Sequence[Input], work: Workplace) -> Samples | 
     """The calibration set, for a recipe that needs one."""
     from liteproof.convert.data import calibration
 
-    return calibration(task.model, inputs, work.root) if RECIPES[task.recipe].calibrated else None
+    return calibration(task.model, inputs, work.path) if RECIPES[task.recipe].calibrated else None
 
 
 def _reference(task: Task, work: Workplace) -> Mapping[str, Any]:
@@ -214,12 +234,12 @@ def _predict_source(model: Model, work: Workplace) -> tuple[Predictions, dict[st
     from liteproof.convert.data import evaluation
     from liteproof.convert.reference import predictions
 
-    outputs = predictions(source, evaluation(model, source.inputs))
+    outputs = predictions(source, evaluation(model, source.inputs, work.path))
     facts = {"parameters": source.parameters, "activation": source.activation}
     return outputs, {**_made_by("tensorflow", model.keras or "tensorflow"), **facts}
 
 
-def _predict_tflite(model: Model, work: Workplace) -> tuple[Predictions, dict[str, Any]]:  # noqa: ARG001
+def _predict_tflite(model: Model, work: Workplace) -> tuple[Predictions, dict[str, Any]]:
     from liteproof.convert.data import evaluation, unchanged
     from liteproof.convert.reference import predictions_of_tflite
     from liteproof.tflite.facts import facts
@@ -227,7 +247,7 @@ def _predict_tflite(model: Model, work: Workplace) -> tuple[Predictions, dict[st
 
     path = unchanged(model.source)
     inputs = _inputs_of_tflite(path)
-    outputs = predictions_of_tflite(path, evaluation(model, inputs), inputs)
+    outputs = predictions_of_tflite(path, evaluation(model, inputs, work.path), inputs)
     parameters = facts(read_model(path)).parameters
     return outputs, {**_made_by("ai_edge_litert", "runtime"), "parameters": parameters, "activation": None}
 
@@ -253,6 +273,7 @@ def _version(package: str) -> str:
 
 
 _DO: Mapping[str, Callable[[Task, Workplace], Mapping[str, Any]]] = {
+    "make": _make,
     "export": _export,
     "convert": _convert,
     "reference": _reference,

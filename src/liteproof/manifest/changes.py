@@ -54,14 +54,12 @@ def _is_changed(model: Model, root: Path, top: Path, changed: frozenset[Path]) -
 
 def _inputs(model: Model, root: Path) -> Iterable[Path]:
     """Files and folders that decide how the model is judged."""
-    for file in (model.manifest, model.source, model.evaluation):
+    for file in (model.manifest, model.source, *(file for samples in model.sets.values() for file in samples.named)):
         yield Path(file.path)
-    if model.calibration and model.calibration.file:
-        yield Path(model.calibration.file.path)
     for variant in model.variants:
         if variant.file:
             yield Path(variant.file.path)
-    callables = (model.custom_objects, model.calibration.callable if model.calibration else None)
+    callables = (model.custom_objects, *(samples.callable for samples in model.sets.values()))
     for name in filter(None, callables):
         # The module may import others of its package: the whole of what lies under the first name counts.
         package = name.partition(":")[0].partition(".")[0]

@@ -13,11 +13,12 @@ ever unpickled.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import zipfile
-import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,25 +26,18 @@ import msgspec
 import numpy as np
 from numpy.lib import format as npy
 
+from liteproof.arrays import UNREADABLE, is_packed, read_header
 from liteproof.errors import UsageError
 from liteproof.manifest.place import clean, nearest, shown
 from liteproof.manifest.source import Input
 
 LABELS = "y"
 SINGLE = "x"
-_READABLE = "an .npz of plain arrays, as numpy.savez writes it"
+_READABLE = "an .npz of plain arrays, as numpy.savez writes it, or an .npy"
 _PIECE = 1 << 20
-# What an archive that is damaged, encrypted or none at all can raise.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    EOFError,
-    RuntimeError,
-    NotImplementedError,
-    zlib.error,
-    zipfile.BadZipFile,
-)
+
+# Opens an array's bytes, header first.
+_Open = Callable[[str], AbstractContextManager[IO[bytes]]]
 
 
 class Array(msgspec.Struct, frozen=True):
@@ -64,15 +58,17 @@ class Labels(msgspec.Struct, frozen=True):
 
 
 class Arrays(msgspec.Struct, frozen=True):
-    """What an `.npz` holds.
+    """What an `.npz`, an `.npy` or several of them hold.
 
     Attributes:
         arrays: Headers in the order of the file, y included.
         labels: What y holds, where it is a vector of integers or booleans.
+        packed: Bytes of those that are compressed, once they are unpacked: these cannot be read without being loaded.
     """
 
     arrays: tuple[Array, ...]
     labels: Labels | None = None
+    packed: int = 0
 
     @property
     def inputs(self) -> tuple[Array, ...]:
@@ -90,38 +86,112 @@ class Arrays(msgspec.Struct, frozen=True):
         return self.inputs[0].shape[0]
 
 
-def find_arrays(path: Path) -> Arrays:
-    """What an `.npz` holds.
+def find_arrays(path: Path, *, labels: str = LABELS) -> Arrays:
+    """What an `.npz` holds, or an `.npy`, whose one array is named x.
+
+    Args:
+        path: The file.
+        labels: The array that holds the labels; it is y in what is returned.
 
     Raises:
-        UsageError: if it is not a sound `.npz`, holds objects (which would have to be unpickled), text or other values
-            that are not numbers, has no input array, no samples, or arrays of different lengths.
+        UsageError: if it is not a sound file of its kind, holds objects (which would have to be unpickled), text or
+            other values that are not numbers, has no input array, no samples, or arrays of different lengths.
     """
+    if path.suffix == ".npy":
+        return join_arrays([find_array(path, SINGLE)], path)
+    with _reading(path), zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        arrays = tuple(_member_header(archive, member, path) for member in members)
+        if len({array.name for array in arrays}) < len(arrays):
+            raise ValueError("two arrays have one name")
+        arrays = tuple(_renamed(array, labels, arrays, path) for array in arrays)
+        _require_samples(arrays, path)
+        packed = sum(member.file_size for member in members if is_packed(member))
+        _require_room(packed, path)
+        for array, member in zip(arrays, members, strict=True):
+            _require_finite(lambda _, member=member: archive.open(member), array, path)  # type: ignore[misc]
+        names = {array.name: member for array, member in zip(arrays, members, strict=True)}
+        return Arrays(arrays, _labels(lambda name: archive.open(names[name]), arrays), packed)
+
+
+def find_array(path: Path, name: str) -> Arrays:
+    """What an `.npy` holds, under the name that it is to have.
+
+    Raises:
+        UsageError: as `find_arrays`, but that it may be y alone.
+    """
+    with _reading(path):
+        with path.open("rb") as stream:
+            array = _header(stream, name, path.stat().st_size, path)
+        _require_finite(lambda _: path.open("rb"), array, path)
+        return Arrays((array,), _labels(lambda _: path.open("rb"), (array,)))
+
+
+def join_arrays(parts: Sequence[Arrays], path: Path) -> Arrays:
+    """What several files hold together.
+
+    Args:
+        parts: Of each file, in the order of the inputs, with the labels' last.
+        path: What the first one is read from, for messages.
+
+    Raises:
+        UsageError: if there is no input, or if one has other samples than the rest.
+    """
+    arrays = tuple(array for part in parts for array in part.arrays)
+    _require_samples(arrays, path)
+    return Arrays(arrays, parts[-1].labels, sum(part.packed for part in parts))
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            arrays = tuple(_header(archive, member, path) for member in archive.infolist())
-            if len({array.name for array in arrays}) < len(arrays):
-                raise ValueError("two arrays have one name")
-            _require_samples(arrays, path)
-            _require_room(arrays, path)
-            for array in arrays:
-                _require_finite(archive, array, path)
-            return Arrays(arrays, _labels(archive, arrays))
-    except _UNREADABLE as error:
+        yield
+    except UNREADABLE as error:
         raise _wrong(path, f"cannot read the arrays: {clean(str(error))}", _READABLE) from error
+
+
+def _renamed(array: Array, labels: str, arrays: Sequence[Array], path: Path) -> Array:
+    """The labels' array under its usual name."""
+    if labels == LABELS:
+        return array
+    names = [other.name for other in arrays]
+    if labels not in names:
+        close = nearest(labels, names)
+        raise _wrong(
+            path,
+            f"there is no array '{clean(labels)}' for the labels",
+            f"one of {', '.join(names)}" + (f"; nearest: '{close}'" if close else ""),
+            "correct labels in [data]",
+        )
+    if array.name == LABELS:
+        raise _wrong(path, f"labels = '{clean(labels)}', and there is an array y", "one array of labels", "rename y")
+    return msgspec.structs.replace(array, name=LABELS) if array.name == labels else array
 
 
 def _wrong(path: Path, found: str, expected: str, next: str = "") -> UsageError:  # noqa: A002
     return UsageError(found, expected=expected, where=shown(path), next=next)
 
 
-def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Array:
+def _member_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Array:
     name = clean(member.filename.removesuffix(".npy"))
     if not member.filename.endswith(".npy"):
         raise _wrong(path, f"'{name}' is not an array", _READABLE)
     with archive.open(member) as stream:
-        shape, _, dtype = _read_header(stream)
-        begins = stream.tell()
+        return _header(stream, name, member.file_size, path)
+
+
+def _header(stream: IO[bytes], name: str, size: int, path: Path) -> Array:
+    """An array's header, from where it begins.
+
+    Args:
+        stream: There.
+        name: Its name.
+        size: Bytes of header and values together.
+        path: The file, for messages.
+    """
+    begins = stream.tell()
+    shape, _, dtype = read_header(stream)
+    begins = stream.tell() - begins
     if dtype.hasobject:
         raise _wrong(
             path,
@@ -131,20 +201,9 @@ def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Ar
         )
     if dtype.kind not in "biuf":
         raise _wrong(path, f"array '{name}' is of dtype {dtype}", "numbers: a float, integer or boolean dtype")
-    if any(size < 0 for size in shape) or member.file_size != begins + math.prod(shape) * dtype.itemsize:
+    if any(extent < 0 for extent in shape) or size != begins + math.prod(shape) * dtype.itemsize:
         raise ValueError(f"array '{name}' has another length than its header says")
-    return Array(name, tuple(int(size) for size in shape), dtype.newbyteorder("=").name)
-
-
-def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether the values lie column after column (Fortran's order), and dtype."""
-    version = npy.read_magic(stream)  # type: ignore[no-untyped-call]
-    # Version 3 differs from 2 in that it holds names of fields in UTF-8: no array of numbers has any.
-    read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
-    if read is None:
-        raise ValueError(f"arrays of format {version[0]}.{version[1]} are not plain numbers")
-    shape, by_column, dtype = read(stream)  # type: ignore[no-untyped-call]
-    return shape, by_column, dtype
+    return Array(name, tuple(int(extent) for extent in shape), dtype.newbyteorder("=").name)
 
 
 def _require_samples(arrays: Sequence[Array], path: Path) -> None:
@@ -167,26 +226,24 @@ def _require_samples(arrays: Sequence[Array], path: Path) -> None:
         raise _wrong(path, f"array '{inputs[0].name}' has no samples", "at least one sample")
 
 
-def _require_room(arrays: Sequence[Array], path: Path) -> None:
-    """All arrays are loaded at once where they are judged."""
-    size = sum(math.prod(array.shape) * np.dtype(array.dtype).itemsize for array in arrays)
+def _require_room(packed: int, path: Path) -> None:
+    """What is compressed may claim any size in a few bytes."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if size > memory:
+    if packed > memory:
         raise _wrong(
             path,
-            f"the arrays take {size / 1e9:.1f} GB, this machine has {memory / 1e9:.1f} GB of memory",
-            "arrays that fit into memory",
-            "save fewer samples: a few thousand settle most limits",
+            f"the compressed arrays take {packed / 1e9:.1f} GB, this machine has {memory / 1e9:.1f} GB of memory",
+            "arrays that fit into memory, or that are not compressed",
+            "save them with numpy.savez, which does not compress, or fewer: a few thousand samples settle most limits",
         )
 
 
-def _require_finite(archive: zipfile.ZipFile, array: Array, path: Path) -> None:
+def _require_finite(open_array: _Open, array: Array, path: Path) -> None:
     """No NaN and no infinity, which a model would answer with NaN or with anything."""
-    dtype = np.dtype(array.dtype)
-    if dtype.kind != "f":
+    if np.dtype(array.dtype).kind != "f":
         return
-    with archive.open(f"{array.name}.npy") as stream:
-        _, by_column, stored = _read_header(stream)
+    with open_array(array.name) as stream:
+        _, by_column, stored = read_header(stream)
         at = 0
         while piece := stream.read(_PIECE // stored.itemsize * stored.itemsize):
             values = np.frombuffer(piece, stored)
@@ -203,12 +260,17 @@ def _require_finite(archive: zipfile.ZipFile, array: Array, path: Path) -> None:
             at += len(values)
 
 
-def _labels(archive: zipfile.ZipFile, arrays: Sequence[Array]) -> Labels | None:
+def _labels(open_array: _Open, arrays: Sequence[Array]) -> Labels | None:
     header = next((array for array in arrays if array.name == LABELS), None)
-    if header is None or len(header.shape) != 1 or np.dtype(header.dtype).kind not in "biu":
+    if header is None or len(header.shape) != 1 or np.dtype(header.dtype).kind not in "biu" or not header.shape[0]:
         return None
-    with archive.open(f"{LABELS}.npy") as stream:
+    with open_array(LABELS) as stream:
         y = npy.read_array(stream, allow_pickle=False)  # type: ignore[no-untyped-call]
+    return labels_of(y)
+
+
+def labels_of(y: Any) -> Labels:
+    """What is to be known of labels, an integer vector that is not empty."""
     lowest, highest = int(y.argmin()), int(y.argmax())
     return Labels(int(y[lowest]), lowest, int(y[highest]), highest)
 

@@ -90,9 +90,16 @@ class Memory:
             self._changed = True
         return plan.File(str(path), sha256, size)
 
-    def facts(self, kind: type[T], file: plan.File, find: Callable[[], T | None]) -> T | None:
-        """What is known of this content, or else what `find` finds out; a None is not remembered."""
-        key = f"{kind.__name__}:{file.sha256}"
+    def facts(self, kind: type[T], file: plan.File, find: Callable[[], T | None], *, about: str = "") -> T | None:
+        """What is known of this content, or else what `find` finds out; a None is not remembered.
+
+        Args:
+            kind: The class of the facts.
+            file: The file that they are of.
+            find: Finds them out.
+            about: What else decides them: in which respect the file was looked at.
+        """
+        key = f"{kind.__name__}:{file.sha256}:{about}"
         with contextlib.suppress(KeyError, msgspec.MsgspecError):
             return msgspec.json.decode(self._page.facts[key], type=kind)
         found = find()

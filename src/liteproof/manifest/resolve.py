@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +21,13 @@ from liteproof.accepted import read as read_accepted
 from liteproof.checks import METRICS
 from liteproof.manifest import keys
 from liteproof.manifest.budgets import Budgets, read_budgets
-from liteproof.manifest.data import Arrays, find_arrays, require_fit, require_labels
+from liteproof.manifest.data import Arrays
 from liteproof.manifest.files import Folder
 from liteproof.manifest.interface import read_interface
 from liteproof.manifest.memory import Memory
 from liteproof.manifest.place import Place, clean, nearest, one_of, written
-from liteproof.manifest.schema import CALLABLE, Manifest, VariantTable, read_manifest
+from liteproof.manifest.samples import Found, Sets, is_callable
+from liteproof.manifest.schema import Manifest, SamplesTable, VariantTable, read_manifest
 from liteproof.manifest.selection import MANIFEST, find_models, select_models, select_variants
 from liteproof.manifest.source import Expectation, find_expectation, kind_of_source
 from liteproof.manifest.targets import read_targets, select_targets
@@ -35,6 +35,7 @@ from liteproof.recipes import RECIPES
 from liteproof.store import Store
 
 TARGETS = "targets.toml"
+SETS = ("evaluation", "calibration", "training")
 
 
 def load_plan(
@@ -104,8 +105,9 @@ class _Resolving:
         self._require_sense()
         source, kind, expectation = self._source()
         labels = self._labels()
-        evaluation, arrays = self._arrays("evaluation", self.manifest.data.evaluation, expectation, labels)
-        calibration = self._calibration(expectation, labels, evaluation)
+        evaluation, others = self._sets(expectation, labels)
+        calibration, training = others.get("calibration"), others.get("training")
+        labels = labels or (evaluation.classes or None)
         identity = keys.Source(
             kind, source.sha256, self.manifest.model.trust, self._custom_objects(), expectation.keras
         )
@@ -120,21 +122,21 @@ class _Resolving:
             source_kind=kind,
             outputs=given.outputs,
             labels=labels,
-            classes=self._classes(labels, arrays),
+            classes=self._classes(labels, evaluation.arrays),
             threshold=0.5 if given.threshold is None else given.threshold,
-            evaluation=evaluation,
-            samples=arrays.samples,
-            labelled=arrays.y is not None,
+            evaluation=evaluation.samples,
+            samples=evaluation.count,
+            labelled=evaluation.labelled,
             calibration=calibration,
             trust=given.trust,
             custom_objects=given.custom_objects,
             float32_key=keys.float32_key(identity),
-            reference_key=keys.reference_key(identity, evaluation.sha256),
+            reference_key=keys.reference_key(identity, evaluation.samples.sha256),
             variants=tuple(
                 dataclasses.replace(
                     self._variant(name, table, source, identity, calibration),
                     accepted=baselines.get(name, {}),
-                    **self._interface(name, table, arrays),
+                    **self._interface(name, table, evaluation.inputs),
                 )
                 for name, table in self.manifest.variants.items()
             ),
@@ -142,6 +144,7 @@ class _Resolving:
             release=self._release(),
             keras=expectation.keras,
             decision_output=given.decision_output,
+            training=training,
         )
         return self._with_budgets(bare)
 
@@ -150,17 +153,18 @@ class _Resolving:
     def _refuse_code(self) -> None:
         if not self.around.no_code:
             return
-        model, calibration = self.manifest.model, self.manifest.data.calibration
+        model, data = self.manifest.model, self.manifest.data
+        sets = [("data", key, getattr(data, key), _runs_python(getattr(data, key)), "runs Python") for key in SETS]
         for table, key, value, refused, does in (
             ("model", "trust", model.trust, model.trust, "runs Python"),
             ("model", "custom_objects", model.custom_objects, model.custom_objects is not None, "runs Python"),
             ("model", "allow_outside", model.allow_outside, model.allow_outside, "reads files of yours"),
-            ("data", "calibration", calibration, calibration is not None and _is_callable(calibration), "runs Python"),
+            *sets,
         ):
             if refused:
-                place = self.place.at(table)
+                place, shown = self.place.at(table), value.origin if isinstance(value, SamplesTable) else value
                 raise place.wrong(
-                    f"{key} = {written(value)} in {place.name} {does}",
+                    f"{key} = {written(shown)} in {place.name} {does}",
                     "a manifest that does not, because of --no-code",
                     f"remove {key}, or run without --no-code if you trust where this comes from",
                 )
@@ -240,7 +244,7 @@ class _Resolving:
         module = keys.find_module(name, key, self.around.root, place)
         return keys.code_identity(name, self.memory.file(module).sha256)
 
-    def _classes(self, labels: tuple[str, ...] | None, arrays: Arrays) -> int | None:
+    def _classes(self, labels: tuple[str, ...] | None, arrays: Arrays | None) -> int | None:
         task = self.manifest.model.task
         if task == "regression":
             return None
@@ -248,47 +252,27 @@ class _Resolving:
             return len(labels)
         if task == "binary":
             return 2
-        return arrays.labels.highest + 1 if arrays.labels else None
+        return arrays.labels.highest + 1 if arrays and arrays.labels else None
 
     # -- [data] -------------------------------------------------------------------------------------------------------
 
-    def _arrays(
-        self, key: str, name: str, expectation: Expectation, labels: tuple[str, ...] | None
-    ) -> tuple[plan.File, Arrays]:
-        path = self.folder.find(name, key, self.place.at("data"))
-        file = self.memory.file(path)
-        arrays = self.memory.facts(Arrays, file, lambda: find_arrays(path))
-        assert arrays is not None  # noqa: S101 - find_arrays gives arrays or raises
-        require_fit(arrays, expectation.inputs, path)
-        task = self.manifest.model.task
-        if task != "regression":
-            classes = len(labels) if labels else 2 if task == "binary" else None
-            require_labels(arrays, classes, path, named=labels is not None)
-        return file, arrays
-
-    def _calibration(
-        self, expectation: Expectation, labels: tuple[str, ...] | None, evaluation: plan.File
-    ) -> plan.Calibration | None:
-        name, place = self.manifest.data.calibration, self.place.at("data")
-        if name is None:
-            return None
-        if _is_callable(name):
-            if not re.fullmatch(CALLABLE, name):
-                raise place.wrong(f"calibration = {written(name)} in {place.name}", '"package.module:name", or a file')
-            return plan.Calibration(None, name)
-        file, _ = self._arrays("calibration", name, expectation, labels)
-        if file.sha256 == evaluation.sha256:
-            raise place.wrong(
-                f"calibration = {written(name)} in {place.name} is the evaluation set",
-                "other samples: a variant is never judged on what it was calibrated on",
-                "set some training samples aside for calibration",
-            )
-        return plan.Calibration(file)
-
-    def _calibration_identity(self, calibration: plan.Calibration) -> dict[str, str]:
-        if calibration.file:
-            return {"sha256": calibration.file.sha256}
-        return self._code(calibration.callable or "", "calibration", self.place.at("data"))
+    def _sets(self, expectation: Expectation, labels: tuple[str, ...] | None) -> tuple[Found, dict[str, plan.Samples]]:
+        """The evaluation set, and the others that are named, each apart from it."""
+        sets = Sets(
+            self.manifest.data,
+            self.place.at("data"),
+            self.folder,
+            self.memory,
+            self.around.root,
+            expectation.inputs,
+            labels,
+            self.manifest.model.task,
+        )
+        evaluation = sets.find("evaluation")
+        assert evaluation is not None  # noqa: S101 - the schema demands it
+        sets.derive_labels(evaluation)
+        others = {key: sets.find(key, apart_from=evaluation) for key in SETS if key != "evaluation"}
+        return evaluation, {key: found.samples for key, found in others.items() if found}
 
     # -- [variants] ---------------------------------------------------------------------------------------------------
 
@@ -298,7 +282,7 @@ class _Resolving:
         table: VariantTable,
         source: plan.File,
         identity: keys.Source,
-        calibration: plan.Calibration | None,
+        calibration: plan.Samples | None,
     ) -> plan.Variant:
         place = self.place.at("variants").at(name)
         recipe = self._recipe(name, table, place)
@@ -316,17 +300,17 @@ class _Resolving:
             if calibration is None:
                 raise place.wrong(
                     f"recipe {recipe} needs a calibration set",
-                    "calibration in [data]: an .npz with x, or a Python callable",
+                    "calibration in [data]: samples in any form that evaluation can have",
                     'add calibration = "calibration.npz" to [data], with some hundred training samples',
                 )
-            calibrated_on = self._calibration_identity(calibration)
+            calibrated_on = {"sha256": calibration.sha256}
         key = keys.variant_key(identity, recipe, toolchain, calibrated_on, {})
         return plan.Variant(name, recipe, toolchain, None, key, {}, waivers=waivers)
 
-    def _interface(self, name: str, table: VariantTable, arrays: Arrays) -> dict[str, Any]:
+    def _interface(self, name: str, table: VariantTable, inputs: Sequence[str]) -> dict[str, Any]:
         place = self.place.at("variants").at(name)
         promise = RECIPES[self._recipe(name, table, place)]
-        return read_interface(table, promise, [array.name for array in arrays.inputs], place)
+        return read_interface(table, promise, inputs, place)
 
     def _recipe(self, name: str, table: VariantTable, place: Place) -> str:
         recipe = table.recipe or name
@@ -438,5 +422,6 @@ def _layers(names: Sequence[str]) -> str:
     return f"Lambda layer{'s' * (len(names) > 1)} " + ", ".join(f"'{clean(name)}'" for name in names[:3]) + more
 
 
-def _is_callable(name: str) -> bool:
-    return ":" in name and not name.endswith(".npz")
+def _runs_python(given: object) -> bool:
+    origin = given.origin if isinstance(given, SamplesTable) else given
+    return isinstance(origin, str) and is_callable(origin)

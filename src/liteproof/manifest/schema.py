@@ -18,6 +18,7 @@ import functools
 import re
 import tomllib
 import typing
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -65,6 +66,8 @@ RESERVED_METRICS = frozenset(
 RESERVED_NAMES = RESERVED_METRICS | METRICS.keys() | {"all", "regression"}
 
 _Strings = list[str]
+_Numbers = list[float]
+_Files = dict[str, str]
 _CustomObjects = Annotated[
     str, Meta(pattern=CALLABLE, description='Custom layers: "package.module:name" of a mapping in the root folder.')
 ]
@@ -112,19 +115,85 @@ class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
     )
 
 
+class SamplesTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """A set of samples, or some that are drawn out of it."""
+
+    origin: Annotated[
+        str | _Files,
+        Meta(
+            description="An .npz, an .npy, a table of an .npy for each input, a folder of images by class, a .csv, or "
+            '"package.module:name", a callable that yields batches.'
+        ),
+    ] = msgspec.field(name="from")
+    labels: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                description="Where the labels are: an .npy, a column of the .csv, or an array's name in the .npz or in "
+                "what the callable yields.",
+            ),
+        ]
+        | None
+    ) = None
+    samples: Annotated[int, Meta(ge=1, le=10**9, description="How many are drawn; left out: all are taken.")] | None = (
+        None
+    )
+    stratify: Annotated[bool, Meta(description="Draw the classes in proportion, of each at least one.")] = False
+    seed: Annotated[int, Meta(ge=0, le=2**32, description="Of the drawing.")] = 0
+
+
 class DataTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """Arrays in the source model's own input domain."""
+    """Samples in the source model's own input domain, and what brings them there: the same for all sets."""
 
     evaluation: Annotated[
-        str,
+        str | SamplesTable,
         Meta(description="What variants are judged on: an .npz with x (n, …) or an array an input; y (n,) optional."),
     ]
     calibration: Annotated[
-        str | None,
-        Meta(
-            description='What activation ranges are calibrated on: an .npz, or "package.module:name", a callable that '
-            "yields batches. Never the evaluation set."
-        ),
+        str | SamplesTable | None,
+        Meta(description="What activation ranges are calibrated on. Never a sample of the evaluation set."),
+    ] = None
+    training: Annotated[
+        str | SamplesTable | None,
+        Meta(description="What recipes that train are given. Never a sample of the evaluation set."),
+    ] = None
+    columns: (
+        Annotated[
+            list[str],
+            Meta(min_length=1, description="The features' columns of a .csv, in order; left out: all but the labels'."),
+        ]
+        | None
+    ) = None
+    resize: (
+        Annotated[
+            list[Annotated[int, Meta(ge=1, le=16384)]],
+            Meta(min_length=2, max_length=2, description="Height and width that images are resized to."),
+        ]
+        | None
+    ) = None
+    interpolation: Annotated[
+        Literal["nearest", "box", "bilinear", "bicubic", "lanczos"],
+        Meta(description="How images are resized."),
+    ] = "bilinear"
+    color: Annotated[
+        Literal["rgb", "bgr", "grayscale"] | None,
+        Meta(description="What images are read as; left out: rgb or grayscale, by the source's input."),
+    ] = None
+    range: (
+        Annotated[
+            list[float],
+            Meta(min_length=2, max_length=2, description="What 0 and 255 of images become: for scale and offset."),
+        ]
+        | None
+    ) = None
+    scale: Annotated[
+        float | _Numbers | dict[str, float | _Numbers] | None,
+        Meta(description="Multiplies values: a number, one for each channel or column, or a table of such by input."),
+    ] = None
+    offset: Annotated[
+        float | _Numbers | dict[str, float | _Numbers] | None,
+        Meta(description="Is added then, in the same forms."),
     ] = None
 
 
@@ -306,8 +375,7 @@ def read_table(kind: type[T], raw: object, place: Place) -> T:
         if key not in hints:
             raise place.unknown(key, hints, what=f"a key of {place.name}")
         _require_value(key, value, hints[key], place)
-    required = kind.__struct_fields__[: len(kind.__struct_fields__) - len(kind.__struct_defaults__)]
-    for key in required:
+    for key in (field.encode_name for field in msgspec.structs.fields(kind) if field.required):
         if key not in raw:
             expected = f"{key} = {_in_words(hints[key])}"
             raise place.wrong(f"{place.name} has no key '{key}'", expected, f"add {key}")
@@ -316,12 +384,13 @@ def read_table(kind: type[T], raw: object, place: Place) -> T:
 
 @functools.cache
 def _hints(kind: type[Struct]) -> dict[str, Any]:
-    return typing.get_type_hints(kind, include_extras=True)
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return {field.encode_name: hints[field.name] for field in msgspec.structs.fields(kind)}
 
 
 def _require_value(key: str, value: object, hint: Any, place: Place) -> None:
-    for table in typing.get_args(hint):
-        if isinstance(value, dict) and isinstance(table, type) and issubclass(table, Struct):
+    for table in _tables(hint):
+        if isinstance(value, dict):
             read_table(table, value, place.at(key))
     found = f"{key} = {written(value)} in {place.name}"
     # Such a value could end up in a path or in a command line; a reason is only ever text, of several lines perhaps.
@@ -337,6 +406,14 @@ def _require_value(key: str, value: object, hint: Any, place: Place) -> None:
             found += f" is {kind}"
         close = nearest(value, choices) if isinstance(value, str) else None
         raise place.wrong(found, expected + (f"; nearest: '{close}'" if close else "")) from error
+
+
+def _tables(hint: Any) -> Iterator[type[Struct]]:
+    """The tables that a value may be."""
+    if isinstance(hint, type) and issubclass(hint, Struct):
+        yield hint
+    for part in typing.get_args(hint):
+        yield from _tables(part)
 
 
 def _nodes(hint: Any) -> list[dict[str, Any]]:
@@ -358,6 +435,12 @@ _FORMS = {
     "input_offset": "a number, an array of numbers (one a channel), or a table with one of these for each input",
     "input_names": 'a table of names: { source_input = "input of the file" }',
     "output_names": 'a table of names: { source_output = "output of the file" }',
+    "from": "a string, or a table of strings: an .npy for each input",
+    "columns": "an array of strings, not empty",
+    "resize": "an array of two whole numbers from 1 to 16384: height and width",
+    "range": "an array of two numbers: what 0 and 255 become",
+    "scale": "a number, an array of numbers, or a table of such by input",
+    "offset": "a number, an array of numbers, or a table of such by input",
 }
 _WORDS = {
     "string": "a string",

@@ -1,4 +1,4 @@
-"""The arrays that a variant is judged on, read without ever unpickling.
+"""The arrays that a variant is judged on, mapped into memory rather than loaded, and never unpickled.
 
 >>> import numpy as np, tempfile
 >>> path = Path(tempfile.mkdtemp()) / "evaluation.npz"
@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from liteproof.errors import UsageError
+from liteproof.arrays import UNREADABLE, open_arrays
+from liteproof.errors import Unmeasured, UsageError
+from liteproof.plan import Samples
+from liteproof.store import Store
 
 LABELS = "y"
 SINGLE_INPUT = "x"
@@ -51,22 +53,48 @@ class Evaluation:
         return np.unique(np.linspace(0, len(self) - 1, min(most, len(self))).round().astype(np.int64))
 
 
+def read_samples(samples: Samples, store: Store) -> Evaluation:
+    """The arrays of a set that a plan names, mapped into memory where that is possible.
+
+    Raises:
+        Unmeasured: if they had to be made, and could not be.
+        UsageError: if a file cannot be read.
+    """
+    if samples.key is not None:
+        entry = store.get(samples.key)
+        if entry is None:
+            reason = store.failure(samples.key) or "its arrays are not in the store"
+            raise Unmeasured(f"{samples.path}: {reason}", where=samples.path)
+        return read_evaluation(entry.path)
+    if not samples.arrays:
+        return read_evaluation(Path(samples.path))
+    return _evaluation({name: _opened(Path(file.path))[SINGLE_INPUT] for name, file in samples.arrays.items()})
+
+
 def read_evaluation(path: Path) -> Evaluation:
-    """Read an evaluation or calibration `.npz`.
+    """Read an evaluation or calibration `.npz`, or an `.npy` of inputs alone.
 
     Raises:
         UsageError: if the file cannot be read, holds pickled objects, or has no input array.
     """
+    arrays = _opened(path)
+    if not set(arrays) - {LABELS}:
+        raise UsageError("no input array", expected="an array x, or one for each input", where=str(path))
+    return _evaluation(arrays)
+
+
+def _opened(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        return open_arrays(path, SINGLE_INPUT)
+    except UNREADABLE as error:
         raise UsageError(
             f"cannot read the arrays: {error}", expected="an .npz of plain arrays (numpy.savez)", where=str(path)
         ) from error
-    labels = arrays.pop(LABELS, None)
-    if not arrays:
-        raise UsageError("no input array", expected="an array x, or one for each input", where=str(path))
+
+
+def _evaluation(arrays: Mapping[str, npt.NDArray[Any]]) -> Evaluation:
+    inputs = {name: array for name, array in arrays.items() if name != LABELS}
+    labels = arrays.get(LABELS)
     if labels is not None and labels.dtype.kind in "iub":
         labels = labels.ravel().astype(np.int64)
-    return Evaluation(MappingProxyType(arrays), labels)
+    return Evaluation(MappingProxyType(inputs), labels)

@@ -30,7 +30,7 @@ from liteproof.measure.batches import grouped
 from liteproof.measure.cold_start import ColdStarts, cold_starts, processes_for
 from liteproof.measure.decisions import decisions
 from liteproof.measure.domain import fed
-from liteproof.measure.evaluation import SINGLE_INPUT, Evaluation, read_evaluation
+from liteproof.measure.evaluation import SINGLE_INPUT, Evaluation, read_samples
 from liteproof.measure.machine import describe_machine, half_of_memory_mb
 from liteproof.measure.outputs import Codes, codes_of
 from liteproof.measure.pairing import file_inputs, file_outputs, pair
@@ -112,19 +112,18 @@ class Bench:
 
     def evaluation(self, model: Model) -> Evaluation:
         """The evaluation set of a model."""
-        return self._evaluations.get(model.name, lambda: read_evaluation(Path(model.evaluation.path)))
+        return self._evaluations.get(model.name, lambda: read_samples(model.evaluation, self.store))
 
     def calibration(self, model: Model) -> Evaluation:
         """The calibration set of a model.
 
         Raises:
-            Unmeasured: if it is no file.
+            Unmeasured: if there is none.
         """
         calibration = model.calibration
-        if calibration is None or calibration.file is None:
-            raise Unmeasured(f"{model.name} has no calibration file", where=model.manifest.path)
-        path = Path(calibration.file.path)
-        return self._calibrations.get(model.name, lambda: read_evaluation(path))
+        if calibration is None:
+            raise Unmeasured(f"{model.name} has no calibration set", where=model.manifest.path)
+        return self._calibrations.get(model.name, lambda: read_samples(calibration, self.store))
 
     def seen(self, name: str, observe: Callable[[], Seen]) -> Seen:
         """What the float32 variant's activations take on a set of samples."""
@@ -307,7 +306,7 @@ class Subject:
         """The calibration set.
 
         Raises:
-            Unmeasured: if it is no file.
+            Unmeasured: if there is none.
         """
         return self._bench.calibration(self.model)
 

@@ -10,14 +10,12 @@ from typing import Any
 
 from liteproof import __version__
 from liteproof.checks import METRICS
-from liteproof.manifest.keys import find_module
-from liteproof.manifest.place import Place
 from liteproof.measure.machine import describe_machine
-from liteproof.plan import Model, Plan, Target, Variant, unmet
+from liteproof.plan import Making, Model, Plan, Samples, Target, Variant, unmet
 from liteproof.plugin.acceptance_run import AcceptanceRun
 from liteproof.report.results import Results, Run, verdicts_of
 from liteproof.report.secrets import masked
-from liteproof.store import Store, file_sha256
+from liteproof.store import Store
 
 
 def compose(run: AcceptanceRun, *, complete: bool) -> Results:
@@ -70,26 +68,45 @@ def _model(model: Model, store: Store, root: Path) -> dict[str, Any]:
             "sha256": model.source.sha256,
             "bytes": model.source.bytes,
         },
-        "evaluation": {
-            "file": _relative(model.evaluation.path, root),
-            "samples": model.samples,
-            "sha256": model.evaluation.sha256,
-        },
-        "calibration": _calibration(model, root),
+        "evaluation": {"samples": model.samples, **(_samples(model.evaluation, store, root) or {})},
+        "calibration": _samples(model.calibration, store, root),
         "accepted": _accepted(model),
         "variants": {variant.name: _variant(model, variant, store, root) for variant in model.variants},
     }
 
 
-def _calibration(model: Model, root: Path) -> dict[str, Any] | None:
-    """The calibration set: its file, or the module of the callable that yields it."""
-    given = model.calibration
-    if given is None:
+def _samples(samples: Samples | None, store: Store, root: Path) -> dict[str, Any] | None:
+    """A set of samples: what the manifest names, what decides it, and what was done to it."""
+    if samples is None:
         return None
-    if given.file:
-        return {"file": _relative(given.file.path, root), "sha256": given.file.sha256}
-    module = find_module(given.callable or "", "calibration", root, Place.of(Path(model.manifest.path)))
-    return {"file": _relative(str(module), root), "callable": given.callable, "sha256": file_sha256(module)}
+    facts: dict[str, Any] = {"file": _relative(samples.path, root), "sha256": samples.sha256}
+    if samples.callable:
+        facts["callable"] = samples.callable
+    making = samples.making
+    if making is None and not samples.arrays:
+        return facts
+    facts["made_from"] = [{"file": _relative(file.path, root), "sha256": file.sha256} for file in samples.named]
+    if making is not None and samples.key:
+        entry = store.get(samples.key)
+        facts["arrays_sha256"] = entry.sha256 if entry else None
+        facts["preprocessing"] = preprocessing(making)
+    return facts
+
+
+def preprocessing(making: Making) -> dict[str, Any]:
+    """What was done to the samples, as reports tell it."""
+    told = {
+        "resize": list(making.size) if making.size else None,
+        "interpolation": making.interpolation,
+        "color": making.color,
+        "scale": {name: list(factors) for name, factors in making.scale.items()},
+        "offset": {name: list(factors) for name, factors in making.offset.items()},
+        "columns": list(making.columns),
+        "samples": making.samples,
+        "stratify": making.stratify or None,
+        "seed": making.seed if making.samples else None,
+    }
+    return {key: value for key, value in told.items() if value not in (None, [], {})}
 
 
 def _accepted(model: Model) -> dict[str, dict[str, dict[str, float]]]:

@@ -17,7 +17,7 @@ import pytest
 
 from liteproof.checks import METRICS, Verdict
 from liteproof.errors import UsageError
-from liteproof.measure.evaluation import read_evaluation
+from liteproof.measure.evaluation import read_samples
 from liteproof.plan import Case, Model, unmet
 from liteproof.plugin.acceptance_run import AcceptanceRun
 from liteproof.plugin.work_tree import State, state_of
@@ -25,7 +25,7 @@ from liteproof.report import release
 from liteproof.report.results import Results, SignOff
 from liteproof.report.signoff import Demand, blockers, withdrawn
 from liteproof.report.writer import write
-from liteproof.store import digest_of, file_sha256
+from liteproof.store import Store, digest_of, file_sha256
 
 # Option's destination → how a user writes it. `--model` is not among them: which models are released is the user's
 # choice; each is judged whole.
@@ -201,7 +201,7 @@ class SignOffRun:
             entry = self.acceptance.store.get(keys[model, variant])
             return entry.path if entry else Path(f"{model}-{variant}.tflite")
 
-        release.write(folder, file_of, lambda model: _ranges(models[model]))
+        release.write(folder, file_of, lambda model: _ranges(models[model], self.acceptance.store))
         named = (variant["sha256"] for facts in results.models.values() for variant in facts["variants"].values())
         self.acceptance.store.pin(results.run.id, named, f"sign-off {results.run.id}, {folder}")
 
@@ -224,8 +224,8 @@ def _gates(case: Case) -> Iterator[str]:
             yield metric
 
 
-def _ranges(model: Model) -> dict[str, tuple[float, float]]:
-    inputs = read_evaluation(Path(model.evaluation.path)).inputs
+def _ranges(model: Model, store: Store) -> dict[str, tuple[float, float]]:
+    inputs = read_samples(model.evaluation, store).inputs
     return {
         name: (float(array.min()), float(array.max()))
         for name, array in inputs.items()

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import liteproof
 from liteproof.errors import ModelError
-from liteproof.plan import Case, File, Model, Plan, Target, Variant, float_io_twin
+from liteproof.plan import Case, File, Model, Plan, Samples, Target, Variant, float_io_twin
 from liteproof.store import Entry, Store, file_sha256
 from liteproof.tflite.reader import OperatorCode, read_model
 
@@ -87,15 +87,13 @@ def make_bundle(plan: Plan, target: Target, store: Store, cases: Iterable[Case],
     files = [code]
     travelling = []
     for model in models.values():
-        data = _data_file(model.evaluation)
-        files += [data, *_artefacts(model, wanted[model.name], plan, target, store)]
-        moved = replace(model, evaluation=replace(model.evaluation, path=data.path))
-        if model.calibration is not None and model.calibration.file is not None:
-            samples = _data_file(model.calibration.file)
-            files.append(samples)
-            calibration = replace(model.calibration, file=replace(model.calibration.file, path=samples.path))
-            moved = replace(moved, calibration=calibration)
-        travelling.append(moved)
+        evaluation, sent = _moved(model.evaluation)
+        files += [*sent, *_artefacts(model, wanted[model.name], plan, target, store)]
+        calibration = None
+        if model.calibration is not None:
+            calibration, sent = _moved(model.calibration)
+            files += sent
+        travelling.append(replace(model, evaluation=evaluation, calibration=calibration, training=None))
     unique = {file.path: file for file in files}
     operators = {
         f"{name} {v.name}": codes for name, vs in wanted.items() for v in vs if (codes := _operators(store, v))
@@ -147,7 +145,8 @@ def _artefacts(
     model: Model, variants: Iterable[Variant], plan: Plan, target: Target, store: Store
 ) -> Iterator[BundleFile]:
     """Entries of the store: what each key leads to, or why it could not be made."""
-    keys = [model.float32_key, model.reference_key]
+    made = [samples.key for key, samples in model.sets.items() if key != "training"]
+    keys = [model.float32_key, model.reference_key, *filter(None, made)]
     for variant in variants:
         twin = float_io_twin(model, variant)
         keys += [variant.key, *([twin.key] if twin else [])]
@@ -166,6 +165,20 @@ def _entry_files(entry: Entry) -> Iterator[BundleFile]:
     text = json.dumps(record, sort_keys=True).encode()
     yield BundleFile(f"store/blobs/{blob}", entry.sha256, entry.bytes, entry.path)
     yield BundleFile(f"store/entries/{entry.key}.json", *_digest(text), text)
+
+
+def _moved(samples: Samples) -> tuple[Samples, list[BundleFile]]:
+    """A set as it is at the target, and the files that it is read from there.
+
+    Arrays that were made are no files of the user's: they travel with the store.
+    """
+    if samples.making is not None:
+        return samples, []
+    arrays = {name: _data_file(file) for name, file in samples.arrays.items()}
+    whole = [] if arrays else [_data_file(samples)]
+    moved = {name: replace(samples.arrays[name], path=sent.path) for name, sent in arrays.items()}
+    path = whole[0].path if whole else next(iter(arrays.values())).path
+    return replace(samples, path=path, arrays=moved), [*whole, *arrays.values()]
 
 
 def _data_file(file: File) -> BundleFile:
