@@ -20,6 +20,14 @@ def test_what_was_put_is_got_by_a_fresh_process(store):
     assert entry.path.suffix == ".tflite"
 
 
+def test_a_file_is_put_as_its_content_is(store, tmp_path):
+    given = tmp_path / "outputs.npz"
+    given.write_bytes(b"x" * 3_000_000)
+    entry = store.put("k", given, suffix=".npz")
+    assert (entry.bytes, entry.path.read_bytes()) == (3_000_000, given.read_bytes())
+    assert store.get("k") == entry == store.put("k", given.read_bytes(), suffix=".npz")
+
+
 def test_damaged_blob_is_as_good_as_absent(store):
     entry = store.put("k", b"abc", suffix="")
     entry.path.write_bytes(b"abd")

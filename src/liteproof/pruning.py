@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ def prune(
         for content in removed:
             _remove(content)
         for path in abandoned:
-            path.unlink(missing_ok=True)
+            _remove_abandoned(path)
     return Pruned(tuple(removed), abandoned, left)
 
 
@@ -249,3 +250,11 @@ def _abandoned(store: Store, now: float) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             if now - path.stat().st_mtime > _ABANDONED_AFTER_S:
                 yield path
+
+
+def _remove_abandoned(path: Path) -> None:
+    """A temporary file, or a folder of such."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -185,6 +185,20 @@ class Store:
         self.forget_failure(key)
         return Entry(key, path, sha256, size, record.meta)
 
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder for a file that is to be put, on the store's own disk; it is gone afterwards.
+
+        Raises:
+            UsageError: if the store cannot be written.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=self.root, prefix=WRITING, ignore_cleanup_errors=True) as folder:
+                yield Path(folder)
+        except OSError as error:
+            raise _cannot_write(self.root, error) from error
+
     def content(self, sha256: str, *, suffix: str) -> Path | None:
         """The file of this content, whatever it was kept as; None if there is none, or if it is damaged."""
         path = self.root / "blobs" / f"{sha256}{suffix}"

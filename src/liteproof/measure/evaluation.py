@@ -48,6 +48,11 @@ class Evaluation:
         inputs = {name: array[samples] for name, array in self.inputs.items()}
         return Evaluation(MappingProxyType(inputs), None if self.labels is None else self.labels[samples])
 
+    def between(self, start: int, stop: int) -> Evaluation:
+        """The samples from one number up to, and without, another: views, nothing is copied."""
+        inputs = {name: np.asarray(array[start:stop]) for name, array in self.inputs.items()}
+        return Evaluation(MappingProxyType(inputs), None if self.labels is None else self.labels[start:stop])
+
     def evenly(self, most: int) -> npt.NDArray[np.int64]:
         """At most so many samples, spread evenly over the set: one that is sorted by class is covered."""
         return np.unique(np.linspace(0, len(self) - 1, min(most, len(self))).round().astype(np.int64))

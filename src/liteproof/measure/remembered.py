@@ -1,6 +1,6 @@
-"""What need not be computed twice: how a file loaded, and what it answered, on this very machine and runtime.
+"""What need not be computed twice: how a file loaded, what it answered, and whether batches change that.
 
-Both are functions of the file, the runtime, the machine's processor, the threads and the inputs; all of them are in the
+All are functions of the file, the runtime, the machine's processor, the threads and the inputs; all of them are in the
 key. Times are never remembered.
 
     >>> sorted(identity("ai_edge_litert", threads=1))
@@ -9,17 +9,16 @@ key. Times are never remembered.
 
 from __future__ import annotations
 
-import io
 import platform
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import numpy as np
 
+from liteproof.arrays import Writer, open_arrays
+from liteproof.measure.answers import BATCH, Piece
 from liteproof.measure.probe import Outcome
 from liteproof.measure.runtime import Kernels, installed_runtimes
 from liteproof.measure.tensors import Array
@@ -64,17 +63,35 @@ def outcome(store: Store, sha256: str, ran_on: Mapping[str, object], probe: Call
 
 
 def answers(
-    store: Store, sha256: str, evaluation: str, ran_on: Mapping[str, object], infer: Callable[[], Sequence[Array]]
+    store: Store, sha256: str, evaluation: str, ran_on: Mapping[str, object], infer: Callable[[], Iterable[Piece]]
 ) -> tuple[Array, ...]:
-    """What a file answers to an evaluation set (by digest), in the order of its outputs: remembered or computed."""
+    """What a file answers to an evaluation set (by digest), in the order of its outputs: remembered or computed.
+
+    Args:
+        store: Where answers are kept; what is returned is mapped from there.
+        sha256: Digest of the file.
+        evaluation: Digest of what it is fed with.
+        ran_on: What else decides the answers.
+        infer: Outputs of some samples after the other, shape (some, …) each.
+    """
     key = digest_of({"kind": "answers", "file": sha256, "evaluation": evaluation, **ran_on})
     entry = store.get(key)
-    if entry is not None:
-        with np.load(entry.path, allow_pickle=False) as arrays:
-            return tuple(arrays[name] for name in arrays.files)
-    found = tuple(infer())
-    content = io.BytesIO()
-    named: dict[str, Any] = {f"output_{i}": array for i, array in enumerate(found)}
-    np.savez(content, **named)
-    store.put(key, content.getvalue(), suffix=".npz", meta={"kind": "answers"})
-    return found
+    if entry is None:
+        with store.scratch() as folder:
+            path = folder / "answers.npz"
+            with Writer(path) as out:
+                for piece in infer():
+                    out.append({f"output_{i}": array for i, array in enumerate(piece)})
+            entry = store.put(key, path, suffix=".npz", meta={"kind": "answers"})
+    return tuple(open_arrays(entry.path).values())
+
+
+def same_in_batches(
+    store: Store, sha256: str, evaluation: str, ran_on: Mapping[str, object], trial: Callable[[], bool]
+) -> bool:
+    """Whether batches change nothing in what a file answers to an evaluation set: remembered, or tried now."""
+    key = digest_of({"kind": "batches", "file": sha256, "evaluation": evaluation, "batch": BATCH, **ran_on})
+    entry = store.get(key)
+    if entry is None:
+        entry = store.put(key, msgspec.json.encode(trial()), suffix=".json", meta={"kind": "batches"})
+    return msgspec.json.decode(entry.path.read_bytes(), type=bool)

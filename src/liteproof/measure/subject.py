@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ import numpy.typing as npt
 from liteproof.errors import ModelError, Unmeasured
 from liteproof.measure import parity, remembered, size
 from liteproof.measure.activations import CLIPPING_LIMIT, ActivationRange, Seen, activation_ranges, observe
+from liteproof.measure.answers import BATCH, answers, fits_batches, same_in_batches, side_by_side
 from liteproof.measure.batches import grouped
 from liteproof.measure.cold_start import ColdStarts, cold_starts, processes_for
 from liteproof.measure.decisions import decisions
@@ -51,8 +52,10 @@ T = TypeVar("T")
 # What the inputs hold for one inference, in the order of the graph.
 Sample = tuple[Array, ...]
 
-# As many samples as are run a second time, and a batch of them: a fault of either kind shows on few.
-RERUN, BATCH = 128, 8
+# As many samples as are run a second time, and in batches: a fault of either kind shows on few.
+RERUN = 128
+# As many as are tried in batches before all are run so.
+TRIED = 64
 # As many as are run by another path of kernels, which may take ten times longer. 500 clear cases without a flip bound
 # the share of flips at 0.6%.
 PATH = 600
@@ -451,14 +454,41 @@ class Subject:
     @cached_property
     def _answers(self) -> tuple[Array, ...]:
         """The variant's outputs on the evaluation set, in the file's order."""
-        runtime = self.runtime_name
+        return self._answers_of(self.file, self.flatbuffer, self.open, self.inputs, self._fed_with)
+
+    def _answers_of(
+        self, file: Entry, flatbuffer: Flatbuffer, open_: Callable[[], Session], fed: Evaluation, fed_with: str
+    ) -> tuple[Array, ...]:
+        """A file's outputs by the kernels that ship, in its own order; `fed_with` is a digest of what it is fed."""
         return remembered.answers(
             self._bench.store,
-            self.file.sha256,
-            self._fed_with,
-            identity(self.target, runtime),
-            lambda: self.open().predict(self.inputs.x),
+            file.sha256,
+            fed_with,
+            identity(self.target, self.runtime_name),
+            lambda: self._infer(file, open_, fed, self._batch_of(file, flatbuffer, open_, fed, fed_with)),
         )
+
+    def _infer(
+        self, file: Entry, open_: Callable[[], Session], fed: Evaluation, batch: int = 1
+    ) -> Iterator[tuple[Array, ...]]:
+        """Outputs of some samples after the other; side by side, unless a delegate's device is there once only."""
+        sessions = 1 if self.target.delegate else side_by_side(file.bytes, self.target.threads)
+        return answers(open_, len(fed), lambda i, j: fed.between(i, j).x, batch=batch, sessions=sessions)
+
+    def _batch_of(
+        self, file: Entry, flatbuffer: Flatbuffer, open_: Callable[[], Session], fed: Evaluation, fed_with: str
+    ) -> int:
+        """As many samples for one inference as change nothing in a file's answers."""
+        if self.target.delegate or len(fed) < TRIED or not fits_batches(flatbuffer):
+            return 1
+        same = remembered.same_in_batches(
+            self._bench.store,
+            file.sha256,
+            fed_with,
+            identity(self.target, self.runtime_name),
+            lambda: same_in_batches(open_, fed.at(fed.evenly(TRIED)).x),
+        )
+        return BATCH if same else 1
 
     def answers_to(self, samples: Evaluation) -> Array:
         """The decisive output on samples as `as_fed` gives them."""
@@ -469,12 +499,23 @@ class Subject:
         """For each output: the source's on the evaluation set, and the float32 `.tflite`'s."""
         if self.variant.recipe == "float32":
             return {output.name: (output.reference, output.values) for output in self.every_output}
-        answered = self._float32_answers(self.evaluation)
+        answered = self._float32_by_name(
+            self._answers_of(
+                self.float32,
+                self.float32_flatbuffer,
+                self.open_float32,
+                self.evaluation,
+                self.model.evaluation.sha256,
+            )
+        )
         return {name: (array, answered[name]) for name, array in self._bench.reference(self.model).items()}
 
     def _float32_answers(self, samples: Evaluation) -> dict[str, Array]:
         """Each output of the float32 `.tflite` by the source's name."""
-        answers = self.open_float32().predict(samples.x)
+        return self._float32_by_name(self.open_float32().predict(samples.x))
+
+    def _float32_by_name(self, answers: Sequence[Array]) -> dict[str, Array]:
+        """Answers of the float32 `.tflite`, in its outputs' order, by the source's names."""
         shapes = {name: array.shape[1:] for name, array in self._bench.reference(self.model).items()}
         places = pair("output", shapes, file_outputs(self.float32_flatbuffer))
         return {name: answers[place] for name, place in places.items()}
@@ -505,13 +546,11 @@ class Subject:
 
     def in_batches(self) -> dict[str, tuple[Array, Array, int, Codes | None]]:
         """Each output of evaluation samples one at a time and in batches, how many were in one, and its codes."""
-        chosen = self.evaluation.evenly(RERUN)
+        chosen = self.inputs.at(self.inputs.evenly(RERUN)).x
         session = self.open()
-        together = self._by_name(session.predict(self.inputs.at(chosen).x, batch=BATCH))
-        return {
-            output.name: (output.values[chosen], together[output.name], session.batch, output.codes)
-            for output in self.every_output
-        }
+        alone = self._by_name(session.predict(chosen))  # not `outputs`: they may be a batch's
+        together = self._by_name(session.predict(chosen, batch=BATCH))
+        return {name: (alone[name], together[name], session.batch, self.codes_of(name)) for name in alone}
 
     @cached_property
     def by_kernels(self) -> tuple[Array, Array, Array]:
@@ -522,7 +561,7 @@ class Subject:
             self.file.sha256,
             f"{PATH} of {self._fed_with}",
             identity(self.target, self.runtime_name, "builtin"),
-            lambda: self.open("builtin").predict(self.inputs.at(chosen).x),
+            lambda: self._infer(self.file, lambda: self.open("builtin"), self.inputs.at(chosen)),
         )[self._places[self.decisive]]
         return self.reference[chosen], self.outputs[chosen], builtin
 
