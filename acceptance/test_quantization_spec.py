@@ -13,5 +13,5 @@ from liteproof.plugin.fixtures import Check
 @pytest.mark.measures("spec_violations")
 def test_keeps_to_the_specification(case: Subject, check: Check) -> None:
     """No tensor breaks a rule, but for those that the manifest waives with a reason and a last day."""
-    promise, waivers = case.variant.promise, case.variant.waivers
-    check(conformance.spec_violations(case.flatbuffer, promise, waivers, conformance.today()))
+    promise = case.variant.promise
+    check(conformance.spec_violations(case.flatbuffer, promise, case.waivers_of_rules, conformance.today()))

@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Literal
 
 Direction = Literal["at_least", "at_most"]
+Better = Literal["higher", "lower"]
 TASKS = ("classification", "binary", "regression")
 CLASSES = frozenset({"classification", "binary"})
 
@@ -512,12 +513,30 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
 )
 
 
+# What an acceptance test that measures a manifest's own metrics is marked with, in the place of their names.
+OWN = "own"
+
+
+def metric_of(name: str, better: Better | None = None) -> Metric:
+    """The metric of this name: one of `METRICS`, or a manifest's own, of which `better` is known.
+
+    >>> metric_of("mean_iou", "higher").direction, metric_of("top1_agreement").direction
+    ('at_least', 'at_least')
+
+    Raises:
+        KeyError: if it is neither.
+    """
+    if better is None:
+        return METRICS[name]
+    return Metric(name, "at_least" if better == "higher" else "at_most", "a metric of the manifest's own")
+
+
 @dataclass(frozen=True)
 class Measurement:
     """One measured metric, before it is held against a limit.
 
     Attributes:
-        metric: A key of `METRICS`.
+        metric: A key of `METRICS`, or the name of a manifest's own metric.
         value: The measured value; None (or a non-finite number) when no sound measurement could be made.
         samples: Samples, or rounds for times.
         interval: Two-sided 95% interval of `value`.
@@ -527,6 +546,7 @@ class Measurement:
         causes: Likely causes of a miss with the evidence from this run, most likely first.
         next: The command to run next after a miss.
         evidence: Numbers for the reports (JSON values only).
+        better: Of a manifest's own metric: which way is good.
     """
 
     metric: str
@@ -539,6 +559,7 @@ class Measurement:
     causes: tuple[str, ...] = ()
     next: str | None = None
     evidence: Mapping[str, object] = field(default_factory=dict)
+    better: Better | None = None
 
 
 def worst_of(measurements: Mapping[str, Measurement]) -> Measurement:
@@ -557,7 +578,7 @@ def worst_of(measurements: Mapping[str, Measurement]) -> Measurement:
         found = measurements[name]
         if found.value is None or not math.isfinite(found.value):
             return math.inf
-        return -found.value if METRICS[found.metric].direction == "at_least" else found.value
+        return -found.value if metric_of(found.metric, found.better).direction == "at_least" else found.value
 
     name = max(measurements, key=badness)
     worst_one = measurements[name]
@@ -585,7 +606,7 @@ def judge(measurement: Measurement, limit: float | None) -> Judgement:
         return Judgement(Verdict.UNMEASURED, None)
     if limit is None:
         return Judgement(None, None)
-    sign = 1.0 if METRICS[measurement.metric].direction == "at_least" else -1.0
+    sign = 1.0 if metric_of(measurement.metric, measurement.better).direction == "at_least" else -1.0
     margin = sign * (value - limit)
     if margin < 0:
         return Judgement(Verdict.FAIL, margin)
@@ -598,7 +619,10 @@ def judge(measurement: Measurement, limit: float | None) -> Judgement:
 
 @dataclass(frozen=True)
 class Check:
-    """One line of `results.json`: a measured metric of one case, held against its limit if it has one."""
+    """One line of `results.json`: a measured metric of one case, held against its limit if it has one.
+
+    `better` is told of a manifest's own metric only.
+    """
 
     model: str
     variant: str
@@ -617,3 +641,4 @@ class Check:
     causes: tuple[str, ...] = ()
     next: str | None = None
     evidence: Mapping[str, object] = field(default_factory=dict)
+    better: Better | None = None

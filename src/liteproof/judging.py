@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 
-from liteproof.checks import METRICS, Judgement, Measurement, Verdict, judge, worst
+from liteproof.checks import Judgement, Measurement, Metric, Verdict, judge, metric_of, worst
 from liteproof.plan import Case, Waiver
 
 # Times are those of one machine and runtime; the other metrics of another machine can be compared, and often should be.
@@ -34,10 +34,10 @@ class Baseline:
     origin: str
     incomparable: str | None = None
 
-    def limit(self, metric: str) -> float:
+    def limit(self, metric: Metric) -> float:
         """What the metric is held to: a share of the baseline for times and sizes, absolute for the others."""
-        sign = -1.0 if METRICS[metric].direction == "at_least" else 1.0
-        loss = self.allowed * abs(self.value) if METRICS[metric].relative else self.allowed
+        sign = -1.0 if metric.direction == "at_least" else 1.0
+        loss = self.allowed * abs(self.value) if metric.relative else self.allowed
         return self.value + sign * loss
 
 
@@ -68,7 +68,8 @@ def rule(
 
 
 def _against(baseline: Baseline, measurement: Measurement) -> Ruling:
-    limit = baseline.limit(measurement.metric)
+    metric = metric_of(measurement.metric, measurement.better)
+    limit = baseline.limit(metric)
     note = f"accepted: {baseline.value:.6g} ({baseline.origin}), allowed loss {baseline.allowed:g}"
     if baseline.incomparable:
         return Ruling(
@@ -77,7 +78,7 @@ def _against(baseline: Baseline, measurement: Measurement) -> Ruling:
             _joined(measurement.detail, f"{note}; not comparable: {baseline.incomparable}"),
         )
     # The same samples again: a share can be compared exactly, without the uncertainty of having drawn them.
-    exact = measurement if METRICS[measurement.metric].unit == "ms" else replace(measurement, bound=None)
+    exact = measurement if metric.unit == "ms" else replace(measurement, bound=None)
     return Ruling(judge(exact, limit), limit, _joined(measurement.detail, note))
 
 
@@ -123,7 +124,7 @@ def baseline_of(case: Case, metric: str, ran_on: Mapping[str, object]) -> Baseli
     if allowed is None or accepted is None or metric not in accepted.metrics:
         return None
     incomparable = None
-    if METRICS[metric].unit == "ms" or metric in ("speedup", "peak_memory_mb"):
+    if case.model.metric(metric).unit == "ms" or metric in ("speedup", "peak_memory_mb"):
         differs = [key for key in SAME_MACHINE if str(accepted.ran_on.get(key)) != str(ran_on.get(key))]
         incomparable = "; ".join(f"{key} was {accepted.ran_on.get(key)}, is {ran_on.get(key)}" for key in differs)
     elif accepted.evaluation != case.model.evaluation.sha256:

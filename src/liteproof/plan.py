@@ -10,13 +10,13 @@ and its tests collected, before anything is converted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
 import msgspec
 
-from liteproof.checks import METRICS, Metric
+from liteproof.checks import OWN, Better, Metric, metric_of
 from liteproof.recipes import RECIPES, Recipe
 from liteproof.store import digest_of
 
@@ -194,6 +194,25 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class OwnMetric:
+    """A metric of the manifest's own.
+
+    Attributes:
+        name: Its key in `[metrics]` and in budgets.
+        callable: "package.module:name" of a function of (reference, variant, labels).
+        better: Which way is good.
+        module_sha256: Digest of the module's source.
+        package: The folder of the package that it lies in, or the module's file: what travels to a target.
+    """
+
+    name: str
+    callable: str
+    better: Better
+    module_sha256: str = ""
+    package: str = ""
+
+
+@dataclass(frozen=True)
 class Model:
     """What is under acceptance.
 
@@ -222,6 +241,7 @@ class Model:
         release: Targets that a sign-off demands.
         decision_output: The output that classes are told from; None: the source's first.
         training: What a recipe that trains is given, if it is named.
+        metrics: Metrics of its own.
     """
 
     name: str
@@ -247,12 +267,27 @@ class Model:
     keras: str | None = None
     decision_output: str | None = None
     training: Samples | None = None
+    metrics: tuple[OwnMetric, ...] = ()
 
     @property
     def sets(self) -> Mapping[str, Samples]:
         """The sets of samples that the manifest names, by their keys in [data]."""
         found = {"evaluation": self.evaluation, "calibration": self.calibration, "training": self.training}
         return {key: samples for key, samples in found.items() if samples is not None}
+
+    def metric(self, name: str) -> Metric:
+        """The metric of this name: built in, or of the manifest's own.
+
+        Raises:
+            KeyError: if it is neither.
+        """
+        own = next((found.better for found in self.metrics if found.name == name), None)
+        return metric_of(name, own)
+
+    def measured_by(self, names: Iterable[str]) -> Iterator[Metric]:
+        """The metrics that a test's mark names; `OWN` stands for all of the manifest's own."""
+        for name in names:
+            yield from (self.metric(own.name) for own in self.metrics) if name == OWN else (self.metric(name),)
 
 
 @dataclass(frozen=True)
@@ -296,9 +331,10 @@ class Case:
 
     def limit(self, metric: str) -> float | None:
         """The limit that holds here; None where the metric gates nothing, as times do on a rehearsal target."""
-        if self.target.rehearsal and METRICS[metric].timed:
+        found = self.model.metric(metric)
+        if self.target.rehearsal and found.timed:
             return None
-        if "other_target" in METRICS[metric].needs and not self.target.remote:
+        if "other_target" in found.needs and not self.target.remote:
             return None
         return self.variant.budgets.get(self.target.name, {}).get(metric)
 

@@ -96,7 +96,7 @@ class TestTopOfDiagnosis:
         assert all(line.startswith("no layer stands out") for line in top_of_diagnosis(case))
 
     def test_nothing_where_layers_cannot_be_looked_at(self, case, monkeypatch):
-        def refuse(kernels):
+        def refuse(kernels="default"):
             raise Unmeasured("it does not load")
 
         monkeypatch.setattr(case, "open", refuse)

@@ -16,8 +16,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from liteproof.checks import METRICS
+from liteproof.checks import METRICS, Better, metric_of
 from liteproof.manifest.place import Place, kind_of, nearest, one_of, written
 from liteproof.manifest.schema import RESERVED_METRICS
 from liteproof.plan import Model, Variant, unmet
@@ -62,7 +63,7 @@ class Budgets:
         """
         for variant_name, table, metric in self._written():
             asked = [v for v in model.variants if variant_name in (None, v.name)]
-            reasons = [unmet(METRICS[metric], model, variant) for variant in asked]
+            reasons = [unmet(model.metric(metric), model, variant) for variant in asked]
             if all(reasons):
                 gates = f"'{variant_name}'" if variant_name else "any variant"
                 raise table.wrong(
@@ -83,22 +84,27 @@ class Budgets:
 
 
 def _applicable(limits: Limits, model: Model, variant: Variant) -> dict[str, float]:
-    return {name: limit for name, limit in limits.items() if unmet(METRICS[name], model, variant) is None}
+    return {name: limit for name, limit in limits.items() if unmet(model.metric(name), model, variant) is None}
 
 
 def read_budgets(
-    raw: Mapping[str, object], *, variants: Iterable[str], targets: Iterable[str], place: Place
+    raw: Mapping[str, object],
+    *,
+    variants: Iterable[str],
+    targets: Iterable[str],
+    own: Mapping[str, Better] = MappingProxyType({}),
+    place: Place,
 ) -> Budgets:
-    """The budgets of a manifest, against the names of its variants and of the targets.
+    """The budgets of a manifest, against the names of its variants, of the targets, and of its own metrics.
 
     Raises:
         UsageError: if a metric, a variant or a target is unknown, if a limit is no number, or if no measurement could
             ever keep it.
     """
-    reading = _Reading(list(variants), list(targets), {}, {})
+    reading = _Reading(list(variants), list(targets), {}, {}, own)
     for key, value in raw.items():
         if key == REGRESSION:
-            reading.regressions[None] = _losses(value, place)
+            reading.regressions[None] = reading.losses(value, place)
         elif isinstance(value, dict) and key not in METRICS:
             reading.variant_table(key, value, place)
         else:
@@ -112,12 +118,13 @@ class _Reading:
     targets: list[str]
     limits: dict[tuple[str | None, str | None], dict[str, float]]
     regressions: dict[str | None, Limits]
+    own: Mapping[str, Better]
 
     def add(self, variant: str | None, target: str | None, metric: str, value: object, place: Place) -> None:
         if not isinstance(value, dict) and metric in (*self.variants, *self.targets, EVERY):
             table = place.at(metric).name
             raise place.wrong(f"{metric} = {written(value)} in {place.name} is {kind_of(value)}", f"a table: {table}")
-        self.limits.setdefault((variant, target), {})[metric] = _limit(metric, value, place)
+        self.limits.setdefault((variant, target), {})[metric] = self._limit(metric, value, place)
 
     def variant_table(self, name: str, table: Mapping[str, object], place: Place) -> None:
         if name not in (*self.variants, EVERY):
@@ -126,7 +133,7 @@ class _Reading:
         variant = None if name == EVERY else name
         for key, value in table.items():
             if key == REGRESSION and variant:
-                self.regressions[variant] = _losses(value, here)
+                self.regressions[variant] = self.losses(value, here)
             elif isinstance(value, dict) and key not in METRICS:
                 self._target_table(variant, key, value, here)
             elif variant:
@@ -168,33 +175,34 @@ class _Reading:
             "correct the name, or remove the table",
         )
 
+    def _limit(self, metric: str, value: object, place: Place) -> float:
+        _require_metric(metric, self.own, place)
+        limit = _number(metric, value, place)
+        reason = metric_of(metric, self.own.get(metric)).impossible(limit)
+        if reason:
+            raise place.wrong(
+                f"{metric} = {written(value)} in {place.name} is impossible", reason, "choose another limit"
+            )
+        return limit
 
-def _limit(metric: str, value: object, place: Place) -> float:
-    _require_metric(metric, place)
-    limit = _number(metric, value, place)
-    reason = METRICS[metric].impossible(limit)
-    if reason:
-        raise place.wrong(f"{metric} = {written(value)} in {place.name} is impossible", reason, "choose another limit")
-    return limit
+    def losses(self, raw: object, place: Place) -> Limits:
+        """Allowed losses against the baseline."""
+        here = place.at(REGRESSION)
+        if not isinstance(raw, dict):
+            raise place.wrong(
+                f"{REGRESSION} = {written(raw)} in {place.name} is {kind_of(raw)}", "a table: { latency_p50_ms = 0.10 }"
+            )
+        losses = {}
+        for metric, value in raw.items():
+            _require_metric(metric, self.own, here)
+            losses[metric] = _number(metric, value, here)
+            if not 0 <= losses[metric] < math.inf:
+                raise here.wrong(f"{metric} = {written(value)} in {here.name}", "an allowed loss: a number from 0")
+        return losses
 
 
-def _losses(raw: object, place: Place) -> Limits:
-    here = place.at(REGRESSION)
-    if not isinstance(raw, dict):
-        raise place.wrong(
-            f"{REGRESSION} = {written(raw)} in {place.name} is {kind_of(raw)}", "a table: { latency_p50_ms = 0.10 }"
-        )
-    losses = {}
-    for metric, value in raw.items():
-        _require_metric(metric, here)
-        losses[metric] = _number(metric, value, here)
-        if not 0 <= losses[metric] < math.inf:
-            raise here.wrong(f"{metric} = {written(value)} in {here.name}", "an allowed loss: a number from 0")
-    return losses
-
-
-def _require_metric(name: str, place: Place) -> None:
-    if name in METRICS:
+def _require_metric(name: str, own: Mapping[str, Better], place: Place) -> None:
+    if name in METRICS or name in own:
         return
     if name in RESERVED_METRICS:
         raise place.wrong(
@@ -202,8 +210,10 @@ def _require_metric(name: str, place: Place) -> None:
             "a metric that a suite measures, so that the limit gates something",
             f"remove {name}",
         )
-    close = nearest(name, METRICS)
-    expected = f"one of the metrics; nearest: '{close}'" if close else f"one of the metrics: {', '.join(METRICS)}"
+    close = nearest(name, (*METRICS, *own))
+    expected = (
+        f"one of the metrics; nearest: '{close}'" if close else f"one of the metrics: {', '.join((*METRICS, *own))}"
+    )
     raise place.wrong(
         f"unknown metric '{name}' in {place.name}", expected, f"write '{close}'" if close else f"remove '{name}'"
     )

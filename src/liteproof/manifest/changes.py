@@ -59,7 +59,11 @@ def _inputs(model: Model, root: Path) -> Iterable[Path]:
     for variant in model.variants:
         if variant.file:
             yield Path(variant.file.path)
-    callables = (model.custom_objects, *(samples.callable for samples in model.sets.values()))
+    callables = (
+        model.custom_objects,
+        *(samples.callable for samples in model.sets.values()),
+        *(metric.callable for metric in model.metrics),
+    )
     for name in filter(None, callables):
         # The module may import others of its package: the whole of what lies under the first name counts.
         package = name.partition(":")[0].partition(".")[0]

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from liteproof.checks import METRICS, Metric
-from liteproof.manifest.schema import NAME, RESERVED_NAMES, Manifest, TargetTable
+from liteproof.manifest.schema import METRIC_NAME, NAME, RESERVED_NAMES, Manifest, TargetTable
 from liteproof.recipes import RECIPES
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -33,6 +33,8 @@ def model_schema() -> dict[str, Any]:
     manifest["properties"]["variants"] |= {"minProperties": 1, "propertyNames": _NAMES}
     manifest["properties"]["budgets"] = {"$ref": "#/$defs/budgets"}
     manifest["required"] = ["model", "data", "variants"]
+    manifest["properties"]["metrics"] |= {"propertyNames": {"pattern": METRIC_NAME, "not": {"enum": sorted(METRICS)}}}
+    manifest |= {"if": {"not": {"required": ["metrics"]}}, "then": {"properties": {"budgets": _built_in_only()}}}
     definitions["VariantTable"]["properties"]["recipe"]["enum"] = list(RECIPES)
     definitions |= _budgets()
     return {"$schema": _DIALECT, **manifest, "title": "model.toml of liteproof", "$defs": definitions}
@@ -76,6 +78,7 @@ def _without_null(node: Any) -> Any:
 def _budgets() -> dict[str, Any]:
     limits = {metric.name: _limit(metric) for metric in METRICS.values()}
     losses = {name: {"type": "number", "minimum": 0, "description": _loss(METRICS[name])} for name in METRICS}
+    own = {"type": "number", "description": "The limit of a metric of your own: a name in [metrics]."}
     regression = {"$ref": "#/$defs/regression"}
     by_target = {
         "type": "object",
@@ -87,27 +90,36 @@ def _budgets() -> dict[str, Any]:
             "type": "object",
             "description": "Limits, one a metric; the metric fixes the direction.",
             "properties": limits,
-            "additionalProperties": False,
+            "additionalProperties": own,
         },
         "regression": {
             "type": "object",
             "description": "Allowed losses against the accepted baseline: times and sizes relative, rates absolute.",
             "properties": losses,
-            "additionalProperties": False,
+            "additionalProperties": {"type": "number", "minimum": 0, "description": own["description"]},
         },
         "variant_budgets": {
             "type": "object",
             "description": "Limits for one variant; a table in it is for one target.",
             "properties": {**limits, "regression": regression},
-            "additionalProperties": {"$ref": "#/$defs/limits"},
+            "additionalProperties": {"anyOf": [own, {"$ref": "#/$defs/limits"}]},
         },
         "budgets": {
             "type": "object",
             "description": "Limits for every variant; a table in it is for one variant, or [budgets.all.TARGET].",
             "properties": {**limits, "regression": regression, "all": by_target},
-            "additionalProperties": {"$ref": "#/$defs/variant_budgets"},
+            "additionalProperties": {"anyOf": [own, {"$ref": "#/$defs/variant_budgets"}]},
         },
     }
+
+
+def _built_in_only() -> dict[str, Any]:
+    """Budgets of a manifest without metrics of its own: a number under any other name is a misspelt metric."""
+    names = {"propertyNames": {"enum": list(METRICS)}}
+    known = {f"^({'|'.join(METRICS)})$": True, "^regression$": names}
+    by_target = {"type": "object", **names}
+    by_variant = {"type": "object", "patternProperties": known, "additionalProperties": by_target}
+    return {"patternProperties": known, "additionalProperties": by_variant}
 
 
 def _limit(metric: Metric) -> dict[str, Any]:

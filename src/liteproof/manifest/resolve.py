@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,7 @@ class _Resolving:
             keras=expectation.keras,
             decision_output=given.decision_output,
             training=training,
+            metrics=tuple(self._own_metrics()),
         )
         return self._with_budgets(bare)
 
@@ -153,13 +154,14 @@ class _Resolving:
     def _refuse_code(self) -> None:
         if not self.around.no_code:
             return
-        model, data = self.manifest.model, self.manifest.data
+        model, data, metrics = self.manifest.model, self.manifest.data, self.manifest.metrics
         sets = [("data", key, getattr(data, key), _runs_python(getattr(data, key)), "runs Python") for key in SETS]
         for table, key, value, refused, does in (
             ("model", "trust", model.trust, model.trust, "runs Python"),
             ("model", "custom_objects", model.custom_objects, model.custom_objects is not None, "runs Python"),
             ("model", "allow_outside", model.allow_outside, model.allow_outside, "reads files of yours"),
             *sets,
+            *((f"metrics.{name}", "callable", own.callable, True, "runs Python") for name, own in metrics.items()),
         ):
             if refused:
                 place, shown = self.place.at(table), value.origin if isinstance(value, SamplesTable) else value
@@ -347,6 +349,19 @@ class _Resolving:
             )
         return toolchain
 
+    # -- [metrics] ----------------------------------------------------------------------------------------------------
+
+    def _own_metrics(self) -> Iterator[plan.OwnMetric]:
+        for name, table in self.manifest.metrics.items():
+            place = self.place.at("metrics").at(name)
+            if name in self.around.targets:
+                raise place.wrong(f"the metric name '{name}' is a target's name", "a name that is not taken")
+            module = keys.find_module(table.callable, "callable", self.around.root, place)
+            depth = table.callable.partition(":")[0].count(".") + (module.name == "__init__.py")
+            package = module.parents[depth - 1] if depth else module
+            sha256 = self.memory.file(module).sha256
+            yield plan.OwnMetric(name, table.callable, table.better, sha256, str(package))
+
     # -- [budgets], [[waivers]], [release] ----------------------------------------------------------------------------
 
     def _with_budgets(self, bare: plan.Model) -> plan.Model:
@@ -354,6 +369,7 @@ class _Resolving:
             self.manifest.budgets,
             variants=self.manifest.variants,
             targets=self.around.targets,
+            own={own.name: own.better for own in bare.metrics},
             place=self.place.at("budgets"),
         )
         budgets.require_applicable(bare)
@@ -378,14 +394,15 @@ class _Resolving:
                     one_of(waiver.variant, known, what="a variant"),
                     "correct the name, or remove the waiver",
                 )
-            close = nearest(waiver.rule, METRICS, cutoff=0.85)
-            if waiver.rule not in METRICS and close:
+            metrics = (*METRICS, *self.manifest.metrics)
+            close = nearest(waiver.rule, metrics, cutoff=0.85)
+            if waiver.rule not in metrics and close:
                 raise place.wrong(
                     f"rule = {written(waiver.rule)} in [[waivers]]", f"a rule or a metric; nearest: '{close}'"
                 )
 
     def _waivers(self, variant: str) -> tuple[plan.Waiver, ...]:
-        for rule in {waiver.rule for waiver in self.manifest.waivers} - set(METRICS):
+        for rule in {waiver.rule for waiver in self.manifest.waivers} - {*METRICS, *self.manifest.metrics}:
             self._require_rule(rule)
         return tuple(
             plan.Waiver(waiver.variant, waiver.rule, waiver.reason, waiver.until, waiver.tensor)
@@ -400,7 +417,7 @@ class _Resolving:
             place = self.place.at("waivers")
             raise place.wrong(
                 f"rule = {written(rule)} in [[waivers]] is no rule and no metric",
-                one_of(rule, {*RULES, *METRICS}, what="a rule or a metric"),
+                one_of(rule, {*RULES, *METRICS, *self.manifest.metrics}, what="a rule or a metric"),
                 "docs/suites/quantization_spec.md lists the rules",
             )
 

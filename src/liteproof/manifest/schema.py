@@ -18,7 +18,7 @@ import functools
 import re
 import tomllib
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -26,10 +26,11 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from liteproof.checks import METRICS
+from liteproof.checks import METRICS, OWN
 from liteproof.manifest.place import Place, clean, kind_of, nearest, written
 
 NAME = r"^[A-Za-z0-9_-]+$"
+METRIC_NAME = r"^[a-z][a-z0-9_]*$"
 CALLABLE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 
 # Metrics that are spoken for but that nothing measures yet: no variant and no target may take their names, and a budget
@@ -235,6 +236,19 @@ class WaiverTable(Struct, frozen=True, forbid_unknown_fields=True):
     tensor: Annotated[str | None, Meta(description="The only tensor that it is for.")] = None
 
 
+class MetricTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """A metric of your own."""
+
+    callable: Annotated[
+        str,
+        Meta(
+            pattern=CALLABLE,
+            description='"package.module:name" of a function of (reference, variant, labels), in the root folder.',
+        ),
+    ]
+    better: Annotated[Literal["higher", "lower"], Meta(description="Which way is good: what a budget limits.")]
+
+
 class ReleaseTable(Struct, frozen=True, forbid_unknown_fields=True):
     """What a sign-off demands."""
 
@@ -249,6 +263,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     model: ModelTable
     data: DataTable
     variants: dict[str, VariantTable]
+    metrics: dict[str, MetricTable] = {}
     budgets: dict[str, Any] = {}
     waivers: list[WaiverTable] = []
     release: ReleaseTable = msgspec.field(default_factory=ReleaseTable)
@@ -331,6 +346,12 @@ def read_manifest(path: Path) -> Manifest:
             )
             for name, table in variants.items()
         },
+        metrics={
+            check_metric_name(name, variants, place.at("metrics")): read_table(
+                MetricTable, table, place.at(f"metrics.{name}")
+            )
+            for name, table in _table(raw.get("metrics", {}), place, "metrics").items()
+        },
         budgets=_table(raw.get("budgets", {}), place, "budgets"),
         waivers=[read_table(WaiverTable, table, place.at("waivers")) for table in waivers],
         release=read_table(ReleaseTable, raw.get("release", {}), place.at("release")),
@@ -350,6 +371,21 @@ def check_name(name: str, place: Place, what: str) -> str:
     if name in RESERVED_NAMES and not what.startswith("model"):
         used = "stands for a table of budgets" if name in ("all", "regression") else "is the name of a metric"
         raise place.wrong(f"the {what} name '{name}' {used}", "a name that is not reserved", "rename it")
+    return name
+
+
+def check_metric_name(name: str, variants: Iterable[str], place: Place) -> str:
+    """The name itself, if a metric of the manifest's own may have it.
+
+    Raises:
+        UsageError: if it has other characters, is a built-in metric's, or stands for something else in `[budgets]`.
+    """
+    if not re.fullmatch(METRIC_NAME, name):
+        raise place.wrong(f"the metric name '{clean(name)}'", "lower-case letters, digits and '_'", "rename it")
+    taken = "is built in" if name in RESERVED_METRICS | METRICS.keys() else "stands for a table of budgets"
+    taken = "is a variant's name" if name in variants else taken
+    if name in RESERVED_NAMES or name in variants or name == OWN:
+        raise place.wrong(f"the metric name '{name}' {taken}", "a name that is not taken", "rename it")
     return name
 
 
@@ -425,6 +461,7 @@ def _nodes(hint: Any) -> list[dict[str, Any]]:
 
 # What a pattern asks for, in words.
 _FORMS = {
+    "callable": 'a string "package.module:name"',
     "custom_objects": 'a string "package.module:name"',
     "rule": "a rule or a metric: lower-case letters, digits and '_'",
     "reason": "a reason that a reader of the report can judge",

@@ -38,7 +38,7 @@ from liteproof.measure.pairing import file_inputs, file_outputs, pair
 from liteproof.measure.probe import Outcome, probe
 from liteproof.measure.runtime import Kernels, Session, default_runtime, installed_runtimes, open_session
 from liteproof.measure.tensors import Array, TensorSpec, decode, match
-from liteproof.plan import Case, Delegate, InputDomain, Model, Target, Variant, float_io_twin
+from liteproof.plan import Case, Delegate, InputDomain, Model, Target, Variant, Waiver, float_io_twin
 from liteproof.store import Entry, Store, digest_of
 from liteproof.tflite.arithmetic import type_range
 from liteproof.tflite.facts import Facts, facts
@@ -108,6 +108,8 @@ class Bench:
         self._cold_starts: dict[str, ColdStarts] = {}
         # On another target: where the store has the host's answers, by case and kind of kernels.
         self.host_answers: Mapping[str, Mapping[str, str]] = {}
+        # Where functions of a manifest are imported from; None on another target, where they travelled with the code.
+        self.root: str | None = None
 
     def subject(self, case: Case) -> Subject:
         """This case with its files at hand."""
@@ -239,6 +241,17 @@ class Subject:
         if limit is None and metric == "activation_clipping_lsb" and self.variant.file is None:
             return CLIPPING_LIMIT  # what a file was calibrated on that was handed over is not known
         return limit
+
+    @property
+    def waivers_of_rules(self) -> tuple[Waiver, ...]:
+        """The waivers that name this variant, but for those of the manifest's own metrics."""
+        own = {metric.name for metric in self.model.metrics}
+        return tuple(waiver for waiver in self.variant.waivers if waiver.rule not in own)
+
+    @property
+    def root(self) -> str | None:
+        """The folder that functions of a manifest are imported from; None where they travelled with the code."""
+        return self._bench.root
 
     @property
     def runtime_name(self) -> str:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from liteproof import plan as plans
-from liteproof.checks import METRICS, Check, Verdict
+from liteproof.checks import METRICS, OWN, Check, Verdict
 from liteproof.errors import LiteproofError, UsageError
 from liteproof.plan import Case, Plan, Target, unmet
 from liteproof.plugin.acceptance_run import AcceptanceRun
@@ -68,11 +68,13 @@ class Gate:
             return
         if self.worker:
             self.run.plan = plans.decode(cast("Any", self.config).workerinput["liteproof_plan"])
+            self.run.bench.root = self.run.plan.root
             return
         from liteproof.pruning import limit_of
 
         try:
             self.run.plan = self._load_plan(session.config)
+            self.run.bench.root = self.run.plan.root
             _refuse_in_parallel(self.run.plan, session.config)
             self._most_stored = limit_of(session.config.getini("liteproof_store_limit"))
             for target in self.run.plan.targets:
@@ -162,7 +164,7 @@ class Gate:
 
     @staticmethod
     def _known(metafunc: pytest.Metafunc, metrics: Iterable[str]) -> tuple[str, ...]:
-        unknown = [metric for metric in metrics if metric not in METRICS]
+        unknown = [metric for metric in metrics if metric not in (*METRICS, OWN)]
         if unknown:
             raise pytest.UsageError(f"{metafunc.definition.nodeid} measures an unknown metric {unknown[0]!r}")
         return tuple(metrics)
@@ -346,7 +348,8 @@ def _granted(results: Results) -> bool:
 
 
 def _any_applies(metrics: Iterable[str], case: Case) -> bool:
-    return any(unmet(METRICS[metric], case.model, case.variant, case.target) is None for metric in metrics)
+    measured = case.model.measured_by(metrics)
+    return any(unmet(metric, case.model, case.variant, case.target) is None for metric in measured)
 
 
 def _case_of(item: pytest.Item) -> Case | None:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from liteproof.checks import METRICS, Check, Measurement, Verdict
+from liteproof.checks import Check, Measurement, Verdict
 from liteproof.judging import baseline_of, rule, waiver_of
 from liteproof.plan import Case, unmet
 from liteproof.report import wording
@@ -47,7 +47,7 @@ class Recorder:
             limit: The budget.
             ran_on: The machine, where values are held against an accepted baseline.
         """
-        if METRICS[measurement.metric].timed:
+        if self.case.model.metric(measurement.metric).timed:
             measurement = self._time_that_means_something(measurement)
             if self.case.target.rehearsal:
                 limit = ran_on = None
@@ -73,12 +73,13 @@ class Recorder:
                 causes=measurement.causes,
                 next=measurement.next,
                 evidence=measurement.evidence,
+                better=measurement.better,
             )
         )
 
     def _is_rehearsed(self, metric: str) -> bool:
         """A rehearsal records times, and gates none."""
-        return self.case.target.rehearsal and METRICS[metric].timed
+        return self.case.target.rehearsal and self.case.model.metric(metric).timed
 
     def _time_that_means_something(self, measurement: Measurement) -> Measurement:
         """On an emulated processor a time is none, unless the target is a rehearsal that only records it."""
@@ -92,9 +93,11 @@ class Recorder:
         """Record every metric of this test that has no check yet as UNMEASURED."""
         done = {check.metric for check in self.checks}
         case = self.case
-        for metric in metrics_of(self.item):
-            if metric not in done and unmet(METRICS[metric], case.model, case.variant, case.target) is None:
-                self.record(Measurement(metric, None, detail=reason), self.case.limit(metric))
+        own = {metric.name: metric.better for metric in case.model.metrics}
+        for metric in case.model.measured_by(metrics_of(self.item)):
+            if metric.name not in done and unmet(metric, case.model, case.variant, case.target) is None:
+                nothing = Measurement(metric.name, None, detail=reason, better=own.get(metric.name))
+                self.record(nothing, self.case.limit(metric.name))
 
     def missed(self) -> list[Check]:
         """The checks that fail the test."""

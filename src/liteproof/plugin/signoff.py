@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from liteproof.checks import METRICS, Verdict
+from liteproof.checks import Verdict
 from liteproof.errors import UsageError
 from liteproof.measure.evaluation import read_samples
 from liteproof.plan import Case, Model, unmet
@@ -220,7 +220,10 @@ def narrowed_by(option: object) -> Iterator[str]:
 
 def _gates(case: Case) -> Iterator[str]:
     for metric in case.variant.budgets.get(case.target.name, {}):
-        if case.limit(metric) is not None and unmet(METRICS[metric], case.model, case.variant, case.target) is None:
+        if (
+            case.limit(metric) is not None
+            and unmet(case.model.metric(metric), case.model, case.variant, case.target) is None
+        ):
             yield metric
 
 

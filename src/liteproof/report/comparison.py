@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from liteproof.checks import METRICS, Check, Verdict
+from liteproof.checks import METRICS, Better, Check, Verdict, metric_of
 from liteproof.errors import UsageError
 from liteproof.report import wording
 from liteproof.report.results import Results
@@ -40,6 +40,7 @@ class Change:
     verdict_before: Verdict | None = None
     verdict_after: Verdict | None = None
     within_noise: bool = False
+    better: Better | None = None
 
     @property
     def difference(self) -> float | None:
@@ -56,11 +57,13 @@ class Change:
     def effect(self) -> str:
         """What it means: "better", "worse", "within noise", or "" where nothing can be said."""
         difference = self.difference
-        if not difference or self.metric not in METRICS:
+        if not difference or (self.metric not in METRICS and self.better is None):
             return ""
         if self.within_noise:
             return "within noise"
-        return "better" if (difference > 0) == (METRICS[self.metric].direction == "at_least") else "worse"
+        return (
+            "better" if (difference > 0) == (metric_of(self.metric, self.better).direction == "at_least") else "worse"
+        )
 
     @property
     def verdict_changed(self) -> bool:
@@ -163,6 +166,7 @@ def since_accepted(results: Results) -> list[Change]:
                     check.verdict,
                     check.verdict,
                     noise,
+                    check.better,
                 )
             )
     return sorted(found, key=_rank)
@@ -196,6 +200,7 @@ def changes(before: Iterable[Check], after: Iterable[Check], where: str | None =
                     other.verdict,
                     check.verdict,
                     _varies(check.metric) and _overlap(other.interval, check.interval),
+                    check.better,
                 )
             )
     return sorted(found, key=_rank)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from liteproof.checks import METRICS
+from liteproof.checks import METRICS, Better, metric_of
 from liteproof.report import wording
 from liteproof.report.results import Results, decode
 
@@ -39,6 +39,7 @@ class Series:
     limits: tuple[float | None, ...]
     runs: tuple[str, ...]
     days: tuple[str, ...]
+    better: Better | None = None
 
     @property
     def change(self) -> float:
@@ -48,8 +49,13 @@ class Series:
     @property
     def worse(self) -> bool:
         """Whether the last value is less favourable than the first."""
-        at_least = self.metric in METRICS and METRICS[self.metric].direction == "at_least"
-        return self.change < 0 if at_least else self.change > 0
+        return self.change < 0 if self.at_least else self.change > 0
+
+    @property
+    def at_least(self) -> bool:
+        """Whether its limit is a lower one."""
+        known = self.metric in METRICS or self.better is not None
+        return known and metric_of(self.metric, self.better).direction == "at_least"
 
 
 def sign_offs(folder: Path, model: str) -> list[Results]:
@@ -71,6 +77,7 @@ def sign_offs(folder: Path, model: str) -> list[Results]:
 def series(history: Sequence[Results], model: str) -> list[Series]:
     """Each metric of each case over these sign-offs; metrics measured by none are left out."""
     points: dict[tuple[str, str, str], list[tuple[float, float | None, str, str]]] = {}
+    better = {check.metric: check.better for results in history for check in results.checks if check.model == model}
     for results in history:
         for check in results.checks:
             if check.model == model and check.value is not None:
@@ -79,7 +86,7 @@ def series(history: Sequence[Results], model: str) -> list[Series]:
     found = []
     for (variant, target, metric), values in points.items():
         value, limit, runs, days = zip(*values, strict=True)
-        found.append(Series(variant, target, metric, value, limit, runs, days))
+        found.append(Series(variant, target, metric, value, limit, runs, days, better[metric]))
     return found
 
 
@@ -135,8 +142,7 @@ def _panel(axes: Any, found: Sequence[Series]) -> None:
         axes.plot(range(len(one.values)), one.values, marker="o", markersize=3, label=_plain(one.variant))
     limits = [limit for one in found for limit in one.limits[-1:] if limit is not None]
     if limits:
-        at_least = METRICS[found[0].metric].direction == "at_least"
-        axes.axhline(max(limits) if at_least else min(limits), color="black", linestyle=":", linewidth=1)
+        axes.axhline(max(limits) if found[0].at_least else min(limits), color="black", linestyle=":", linewidth=1)
     longest = max(found, key=lambda one: len(one.values))
     axes.set_xticks(range(len(longest.days)), longest.days, rotation=30, ha="right")
     axes.legend(fontsize=6)

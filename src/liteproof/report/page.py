@@ -16,7 +16,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from liteproof.checks import METRICS, Check, Verdict
+from liteproof.checks import METRICS, Check, Verdict, metric_of
 from liteproof.report import comparison, recommendation, signoff, table, wording
 from liteproof.report.markdown import headline
 from liteproof.report.results import Results
@@ -225,7 +225,7 @@ def _item(check: Check, anchors: Mapping[int, str], gate_of: Mapping[tuple[str, 
         check,
         anchors[id(check)],
         number(check.metric, check.value),
-        wording.limit(check.metric, check.limit),
+        wording.limit(check.metric, check.limit, check.better),
         number(check.metric, check.margin, signed=True),
         wording.NONE if interval is None else " to ".join(number(check.metric, end) for end in interval),
         gate_of.get((check.model, check.variant, check.target, check.metric)) if blocked else None,
@@ -250,7 +250,7 @@ def _gates(results: Results, anchors: Mapping[int, str]) -> Iterator[GateText]:
         elif check.metric == "loads":
             short = "does not load"
         else:
-            limit = "" if check.limit is None else f" ({wording.limit(check.metric, check.limit)})"
+            limit = "" if check.limit is None else f" ({wording.limit(check.metric, check.limit, check.better)})"
             short = f"{check.metric} {number(check.value)}{limit}"
         note = wording.unsure(check.samples_to_settle) if check.verdict is Verdict.PROVISIONAL else ""
         yield GateText(gate, anchors[id(check)].replace("check-", "gate-", 1), short, sampled, note)
@@ -282,7 +282,8 @@ def _columns(results: Results) -> tuple[str, ...]:
     tasks = {facts.get("task") for facts in results.models.values()}
     wanted = [*(CLASSIFICATION if tasks != {"regression"} else ()), *(REGRESSION if "regression" in tasks else ())]
     measured = {check.metric for check in results.checks}
-    return tuple(metric for metric in dict.fromkeys(wanted) if metric in measured)
+    own = dict.fromkeys(check.metric for check in results.checks if check.better)
+    return (*(metric for metric in dict.fromkeys(wanted) if metric in measured), *own)
 
 
 def _cases(results: Results, items: Sequence[Item], columns: Sequence[str]) -> Iterator[Case]:
@@ -400,10 +401,12 @@ def _digests(results: Results) -> Iterator[Digest]:
 
 
 def _metrics(results: Results) -> tuple[tuple[str, str, str], ...]:
-    """Each metric of the run: name, direction, what it is."""
+    """Each metric of the run: name, direction, what it is; a manifest's own last."""
     words = {"at_least": "at least", "at_most": "at most"}
     used = {check.metric for check in results.checks}
-    return tuple((m.name, words[m.direction], m.text) for m in METRICS.values() if m.name in used)
+    own = {check.metric: metric_of(check.metric, check.better) for check in results.checks if check.better}
+    found = [*(metric for metric in METRICS.values() if metric.name in used), *own.values()]
+    return tuple((metric.name, words[metric.direction], metric.text) for metric in found)
 
 
 def _took(started: str, finished: str) -> str:

@@ -106,6 +106,8 @@ def _is_kept_gate(check: Check) -> bool:
 
 def _gate(check: Check) -> dict[str, Any]:
     gate: dict[str, Any] = {"value": check.value, "limit": check.limit}
+    if check.better is not None:
+        gate["better"] = check.better
     if check.margin is not None and check.margin < 0:  # outside the limit and PASS: a waiver, which says so
         gate["waived"] = check.detail
     return gate

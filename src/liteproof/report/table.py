@@ -15,6 +15,7 @@ from liteproof.report.results import Results
 
 HEADINGS = ("variant", "size", "ratio", "agree", "drop", "p50 ms", "p95 ms", "verdict")
 REGRESSION_HEADINGS = ("variant", "size", "ratio", "cosine", "max err", "p50 ms", "p95 ms", "verdict")
+_MEASURED = 5  # so many columns stand before the times
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,13 @@ class Section:
     verdicts: tuple[Verdict | None, ...]
 
 
-def sections(results: Results) -> Iterator[Section]:
-    """The table, a section for each model on each target, variants in the order of the manifest."""
+def sections(results: Results, most_own: int = 2) -> Iterator[Section]:
+    """The table, a section for each model on each target, variants in the order of the manifest.
+
+    Args:
+        results: Of a run.
+        most_own: Columns for metrics of a manifest's own: the first so many.
+    """
     checks = {(c.model, c.variant, c.target, c.metric): c for c in results.checks}
     judged = {(c.model, c.variant, c.target): None for c in results.checks}
     for model, facts in results.models.items():
@@ -39,12 +45,14 @@ def sections(results: Results) -> Iterator[Section]:
             if not variants:
                 continue
             regression = facts.get("task") == "regression"
+            own = tuple(facts.get("metrics") or ())[:most_own]
+            headings = REGRESSION_HEADINGS if regression else HEADINGS
             yield Section(
                 model,
                 target,
                 f"{model} on {target} ({machine.get('runtime', '?')}, {machine.get('machine', '?')})",
-                REGRESSION_HEADINGS if regression else HEADINGS,
-                tuple(_row(checks, model, v, target, results, regression) for v in variants),
+                (*headings[:_MEASURED], *own, *headings[_MEASURED:]),
+                tuple(_row(checks, model, v, target, results, regression, own) for v in variants),
                 tuple(results.verdicts.get(model, {}).get(v, {}).get(target) for v in variants),
             )
 
@@ -56,6 +64,7 @@ def _row(
     target: str,
     results: Results,
     regression: bool,
+    own: tuple[str, ...],
 ) -> tuple[str, ...]:
     def value(metric: str) -> float | None:
         check = checks.get((model, variant, target, metric))
@@ -77,6 +86,7 @@ def _row(
         cell("size_ratio"),
         cell(first),
         cell(second),
+        *map(cell, own),
         time("latency_p50_ms"),
         time("latency_p95_ms"),
         str(verdict or wording.NONE),

@@ -30,12 +30,16 @@ STYLES = {
 }
 
 
+# The table's usual width, and what a column of a manifest's own metric takes: those for which there is room are shown.
+_WITHOUT_OWN, _OWN_COLUMN = 74, 12
+
+
 def show(results: Results, stream: TextIO, *, width: int, color: bool) -> None:
     """Print the table and the missed gates."""
     from rich.text import Text
 
     console = _console(stream, width=width, color=color)
-    for section in table.sections(results):
+    for section in table.sections(results, most_own=max(0, (width - _WITHOUT_OWN) // _OWN_COLUMN)):
         grid = _grid(section.title)
         for number, heading in enumerate(section.headings):
             last = number == len(section.headings) - 1

@@ -142,7 +142,8 @@ def accepted_by(file: Path, statement: Path) -> Acceptance:
 def _gate(metric: str, gate: Any) -> str:
     facts = gate if isinstance(gate, dict) else {}
     value, limit = (_number(facts.get(key)) for key in ("value", "limit"))
-    text = f"{metric} {wording.number(metric, value)}, limit {wording.limit(metric, limit)}"
+    held = wording.limit(metric, limit, facts.get("better"))
+    text = f"{metric} {wording.number(metric, value)}, limit {held}"
     return f"{text} ({facts['waived']})" if facts.get("waived") else text
 
 

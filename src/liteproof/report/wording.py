@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from liteproof.checks import METRICS, Check, Verdict
+from liteproof.checks import METRICS, Better, Check, Verdict, metric_of
 
 NONE = "—"
 
@@ -51,20 +51,21 @@ def milliseconds(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
 
 
-def relation(metric: str) -> str:
-    """The sign between a kept value and its limit."""
-    return "≥" if METRICS[metric].direction == "at_least" else "≤"
-
-
-def limit(metric: str, value: float | None) -> str:
+def limit(metric: str, value: float | None, better: Better | None = None) -> str:
     """A limit with the sign between it and a value that keeps it.
 
-    >>> limit("top1_agreement", 0.95), limit("loads", 1.0)
-    ('≥ 0.9500', 'yes')
+    >>> limit("top1_agreement", 0.95), limit("loads", 1.0), limit("mean_iou", 0.8, "higher")
+    ('≥ 0.9500', 'yes', '≥ 0.800')
+
+    Args:
+        metric: Its name.
+        value: The limit.
+        better: Of a manifest's own metric: which way is good.
     """
-    if value is None or metric == "loads" or metric not in METRICS:
+    if value is None or metric == "loads" or (metric not in METRICS and better is None):
         return number(metric, value)
-    return f"{relation(metric)} {number(metric, value)}"
+    sign = "≥" if metric_of(metric, better).direction == "at_least" else "≤"
+    return f"{sign} {number(metric, value)}"
 
 
 def gate_line(check: Check) -> str:
@@ -75,15 +76,15 @@ def gate_line(check: Check) -> str:
     ...                 Verdict.FAIL, "acceptance/test_agreement.py::test_top1_agreement[digits-int8-host]"))
     'top1_agreement 0.9000, limit ≥ 0.9500, missed by 0.0500'
     """
-    if check.verdict is Verdict.UNMEASURED or check.metric not in METRICS:
-        held = "" if check.limit is None else f", limit {limit(check.metric, check.limit)}"
+    if check.verdict is Verdict.UNMEASURED or (check.metric not in METRICS and check.better is None):
+        held = "" if check.limit is None else f", limit {limit(check.metric, check.limit, check.better)}"
         return f"{check.metric} not measured{held}"
     if check.metric == "loads":
         return "loads" if check.value else "does not load"
     text = f"{check.metric} {number(check.metric, check.value)}"
     if check.limit is None:
         return text
-    text += f", limit {limit(check.metric, check.limit)}"
+    text += f", limit {limit(check.metric, check.limit, check.better)}"
     if check.margin is None:
         return text
     distance = number(check.metric, abs(check.margin))

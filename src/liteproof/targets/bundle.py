@@ -83,7 +83,8 @@ def make_bundle(plan: Plan, target: Target, store: Store, cases: Iterable[Case],
             variants = wanted.setdefault(case.model.name, [])
             if case.variant not in variants:
                 variants.append(case.variant)
-    code = _bytes_file("code", "zip", archive(code_files({folder.name: folder for folder in suites})))
+    own = {Path(metric.package).name: Path(metric.package) for model in models.values() for metric in model.metrics}
+    code = _bytes_file("code", "zip", archive(code_files({folder.name: folder for folder in suites} | own)))
     files = [code]
     travelling = []
     for model in models.values():
