@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from liteproof import __version__
+from liteproof.advice.devices import DEVICES
 from liteproof.errors import LiteproofError, UsageError
 
 if TYPE_CHECKING:
@@ -67,6 +68,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     init.add_argument("--force", action="store_true", help="replace files that are there")
     init.set_defaults(run=_init)
+
+    advise = commands.add_parser("advise", help="what to convert for a device, whether at all, and what to budget")
+    advise.add_argument("source", type=Path, metavar="SOURCE", help="a .keras, .h5, SavedModel folder or float .tflite")
+    advise.add_argument("--device", required=True, choices=DEVICES, help="what it is for")
+    advise.add_argument("--ram", metavar="SIZE", help="its memory, such as 512MB")
+    advise.add_argument("--flash", metavar="SIZE", help="what the file may take there, such as 1MB")
+    advise.add_argument("--write", action="store_true", help="write models/NAME/model.toml as advised; needs --data")
+    advise.add_argument("--data", type=Path, metavar="FILE", help="samples for --write, as init takes them")
+    advise.add_argument("--name", metavar="NAME", help="the model's name for --write (default: the source's)")
+    advise.add_argument("--force", action="store_true", help="--write may replace files that are there")
+    advise.add_argument("--json", action="store_true", help="for programs")
+    advise.set_defaults(run=_advise)
 
     inspect = commands.add_parser("inspect", help="what a .tflite file holds: tensors, operators, quantization, bytes")
     inspect.add_argument("file", type=Path)
@@ -167,6 +180,35 @@ def _init(options: argparse.Namespace) -> int:
         print(f"{became:<10} {name}")
     print("\n".join(["", *made.notes, "", "next:", *(f"  {line}" for line in repository.next_commands(root))]))
     return ACCEPTED
+
+
+def _advise(options: argparse.Namespace) -> int:
+    from liteproof.advice import advice, page
+    from liteproof.advice.devices import parse_size
+    from liteproof.convert.progress import progress
+    from liteproof.report import terminal
+
+    situation = advice.Situation(
+        DEVICES[options.device],
+        parse_size(options.ram, "--ram") if options.ram else None,
+        parse_size(options.flash, "--flash") if options.flash else None,
+    )
+    with progress(sys.stderr) as listener:
+        found = advice.advise(options.source, situation, listener=listener)
+    if options.json:
+        print(json.dumps(page.document(found), indent=1))
+    else:
+        width = shutil.get_terminal_size((100, 24)).columns
+        print(page.headline(found) + f"; for: {situation.device.title}\n")
+        terminal.show_rows("", page.HEADINGS, page.rows(found), sys.stdout, width=width)
+        print("\n".join(["", *page.lines(found)]))
+    if options.write and found.convert:
+        from liteproof.init import model
+
+        request = model.Request(options.source, options.data, options.name, force=options.force)
+        made = model.make(request, Path(), variants=page.variants(found), budgets=found.budgets)
+        print("\n".join(["", *(f"written    {made.folder / name}" for name in made.written), *made.notes]))
+    return ACCEPTED if found.convert else MISSED
 
 
 def _inspect(options: argparse.Namespace) -> int:

@@ -1,18 +1,25 @@
 """No false alarm: what both toolchains make of the example models passes every gate on weights and identity."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from liteproof.advice.arena import arena
+from liteproof.advice.estimates import estimates, micro_arena
+from liteproof.advice.network import of_description
 from liteproof.checks import METRICS, Verdict, judge
 from liteproof.convert.conversion import prepare
+from liteproof.manifest.description import describe
 from liteproof.manifest.resolve import load_plan
 from liteproof.measure import identity, weights
 from liteproof.measure.subject import Bench
 from liteproof.plan import unmet
 from liteproof.recipes import RECIPES
 from liteproof.store import Store
+from liteproof.tflite.facts import expected_bytes
 
 MODELS = Path(__file__).parents[2] / "models"
 BY_LITERT = [name for name, recipe in RECIPES.items() if "litert" in recipe.toolchains]
@@ -77,3 +84,55 @@ def test_no_variant_but_float32_is_taken_for_float32(cases):
         if case.variant.recipe != "float32"
     }
     assert min(errors.values()) > METRICS["float32_error"].default, errors
+
+
+# -- what liteproof advise says beforehand, against what came of it ---------------------------------------------------
+
+SOURCES = {"digits": ("digits.keras", "keras"), "digits-mobilenet": ("mobilenet.h5", "h5")}
+# TensorFlow Lite Micro's own word on the int8 files: tflite-micro 0.dev20261023, Interpreter.print_allocations().
+MICRO = {"digits": (3072, 3888), "digits-mobilenet": (34560, 72048)}
+
+
+@pytest.mark.slow
+def test_file_sizes_estimated_from_the_keras_file_are_within_a_tenth(cases):
+    name = cases[0].model.name
+    file, kind = SOURCES[name]
+    described = describe(MODELS / name / file, kind)
+    network = of_description(described)
+    assert network.parameters == cases[0].float32_facts.parameters
+    for case in cases:
+        if case.variant.name in ("float32", "float16", "dynamic_range", "int8", "int4"):  # by their default toolchains
+            ratio = expected_bytes(network, case.variant.recipe) / case.file.bytes
+            assert 0.9 <= ratio <= 1.1, f"{case}: {ratio:.3f}"
+
+
+@pytest.mark.slow
+def test_the_arena_estimated_from_the_float32_graph_is_what_micro_allocates(cases):
+    activations, own = micro_arena(cases[0].float32_flatbuffer)
+    measured = MICRO[cases[0].model.name]
+    assert activations == measured[0]
+    assert 0.9 <= own / measured[1] <= 1.1
+    (int8,) = [case for case in cases if case.variant.name == "int8"]
+    assert arena(int8.flatbuffer).bytes == activations
+
+
+PEAK = """
+import sys, numpy as np
+from ai_edge_litert.interpreter import Interpreter
+it = Interpreter(sys.argv[1], num_threads=1)
+it.allocate_tensors()
+for given in it.get_input_details():
+    it.set_tensor(given["index"], np.ones(given["shape"], given["dtype"]))
+it.invoke()
+print([line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")][0])
+"""
+
+
+@pytest.mark.slow
+def test_memory_estimated_for_a_process_is_within_a_quarter(cases):
+    for case in cases:
+        if case.variant.name in ("float32", "int8"):
+            (one,) = estimates(cases[0].float32_facts, (case.variant.recipe,), case.float32_flatbuffer)
+            command = [sys.executable, "-c", PEAK, str(case.file.path)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+            assert 0.75 <= one.memory / (int(done.stdout) * 1024) <= 1.25

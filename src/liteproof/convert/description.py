@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from liteproof.errors import ModelError, UsageError
-from liteproof.manifest.description import Description, Output
+from liteproof.manifest.description import Description, Output, Weight
 from liteproof.manifest.place import shown
 from liteproof.manifest.source import Input
 
@@ -54,9 +54,6 @@ def _described(folder: Path) -> Description:
 
     loaded = tf.saved_model.load(str(folder))
     function = loaded.signatures["serving_default"]
-    elements: Counter[str] = Counter()
-    for variable in function.variables:
-        elements[variable.dtype.name] += int(variable.shape.num_elements())
     frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
     inputs = tuple(
         Input(name, tuple(spec.shape) if spec.shape.rank is not None else (), spec.dtype.name)
@@ -67,8 +64,7 @@ def _described(folder: Path) -> Description:
         bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
         inputs=inputs,
         outputs=tuple(_output(tensor) for tensor in frozen.outputs),
-        parameters=sum(elements.values()),
-        elements=dict(elements),
+        weights=tuple(Weight(one.name, tuple(one.shape), one.dtype.name) for one in function.variables),
         layers=dict(
             Counter(op.type for op in frozen.graph.get_operations() if op.type not in ("Const", "Placeholder"))
         ),

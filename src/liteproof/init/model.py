@@ -48,7 +48,7 @@ LABEL_FILES = ("labels.txt", "class_names.txt", "classes.txt")
 _EVALUATION, _CALIBRATION, _LABELS = "evaluation.npz", "calibration.npz", "labels.txt"
 
 # What is converted at first: the usual three, beside the float32 that they are compared with.
-_VARIANTS = {
+VARIANTS = {
     "float32": "the reference that size, speed and weights of the others are compared with",
     "dynamic_range": "8-bit weights, float arithmetic: needs no calibration",
     "float16": "half the size, float arithmetic",
@@ -88,8 +88,19 @@ class Made:
     notes: tuple[str, ...]
 
 
-def make(request: Request, root: Path) -> Made:
+def make(
+    request: Request,
+    root: Path,
+    variants: Mapping[str, str] = VARIANTS,
+    budgets: Mapping[str, Mapping[str, float]] | None = None,
+) -> Made:
     """Make the folder of a model.
+
+    Args:
+        request: What the user named.
+        root: The repository's folder.
+        variants: Recipes, each with a remark; those that cannot start from the source are left out.
+        budgets: Limits of recipes beside their defaults, by metric.
 
     Raises:
         UsageError: if source or data are missing or do not go together, or if the folder is there.
@@ -105,7 +116,7 @@ def make(request: Request, root: Path) -> Made:
     described = describe_any(request.source, kind)
     if request.data is None:
         raise no_data(request, described.inputs)
-    return _made(request, described, folder)
+    return _made(request, described, folder, variants, budgets or {})
 
 
 def describe_any(source: Path, kind: str) -> Description:
@@ -178,7 +189,13 @@ def _require_room(folder: Path, request: Request, root: Path) -> None:
 # -- the folder -------------------------------------------------------------------------------------------------------
 
 
-def _made(request: Request, described: Description, folder: Path) -> Made:
+def _made(
+    request: Request,
+    described: Description,
+    folder: Path,
+    variants: Mapping[str, str],
+    limits: Mapping[str, Mapping[str, float]],
+) -> Made:
     assert request.data is not None  # noqa: S101 - `make` says so
     given = read_samples(request.data, described.inputs)
     evaluation, calibration = class_numbers(given.evaluation), given.calibration
@@ -186,7 +203,7 @@ def _made(request: Request, described: Description, folder: Path) -> Made:
     task = task_of(output, evaluation.y)
     labels = labels_for(task, evaluation, output.values if output else None, _named_labels(request))
     evaluation, calibration = _parted(evaluation, class_numbers(calibration) if calibration else None, request.seed)
-    draft = _draft(request, described, folder.name, task, labels, evaluation)
+    draft = _draft(request, described, folder.name, task, labels, evaluation, variants, limits)
     notes = (
         f"{task.name}: {task.reason}",
         *evaluation.notes,
@@ -237,15 +254,20 @@ def _draft(
     task: Task,
     labels: tuple[str, ...] | None,
     evaluation: Samples,
+    variants: Mapping[str, str],
+    limits: Mapping[str, Mapping[str, float]],
 ) -> Draft:
     from_tflite = described.kind == "tflite"
-    recipes = [r for r in _VARIANTS if not from_tflite or r == "float32" or "litert" in RECIPES[r].toolchains]
+    recipes = [r for r in variants if not from_tflite or r == "float32" or "litert" in RECIPES[r].toolchains]
     labelled = evaluation.y is not None and task.name != "regression"
     shared: Mapping[str, float] = {}
     remarks = {"": (f"Written by `liteproof init`; {task.name}: {task.reason}.",)}
     if labelled and evaluation.y is not None:
         commonest = float(np.bincount(evaluation.y).max() / len(evaluation))
         shared = {"accuracy": round(commonest + _ABOVE_GUESSING * (1 - commonest), 2)}
+    budgets = {
+        recipe: {**recipe_budgets(recipe, task.name, labelled=labelled), **limits.get(recipe, {})} for recipe in recipes
+    }
     return Draft(
         name=name,
         source=request.source.name,
@@ -253,8 +275,8 @@ def _draft(
         outputs=task.outputs,
         labels=_LABELS if labels else None,
         calibration=_CALIBRATION,
-        variants={recipe: _VARIANTS[recipe] for recipe in recipes},
-        budgets={"": shared, **{recipe: recipe_budgets(recipe, task.name, labelled=labelled) for recipe in recipes}},
+        variants={recipe: variants[recipe] for recipe in recipes},
+        budgets={"": shared, **budgets},
         notes={
             "evaluation": f"{len(evaluation)} samples: what variants are judged on",
             "calibration": f"what activation ranges are calibrated on; seed {request.seed}",
@@ -296,7 +318,7 @@ def _doubts(
         doubts.append(
             f"calibration has {len(calibration)} samples, the gate calibration_samples wants 100: give more data"
         )
-    strictest = max(limits["top1_agreement"] for limits in (RECIPES[r].budgets for r in _VARIANTS))
+    strictest = max(limits["top1_agreement"] for limits in (RECIPES[r].budgets for r in VARIANTS))
     n = len(evaluation)
     if task.name != "regression" and wilson_lower(n, n) < strictest:
         enough = wilson_samples_to_settle(1.0, strictest, "at_least")

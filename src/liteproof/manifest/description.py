@@ -66,6 +66,19 @@ class Output(msgspec.Struct, frozen=True):
         return self.shape[-1] if self.shape is not None and len(self.shape) == 2 else None
 
 
+class Weight(msgspec.Struct, frozen=True):
+    """A weight tensor of the source: its path in the file, its shape, its type."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def elements(self) -> int:
+        """Number of its values."""
+        return math.prod(self.shape)
+
+
 class Description(msgspec.Struct, frozen=True):
     """What a source is.
 
@@ -74,8 +87,7 @@ class Description(msgspec.Struct, frozen=True):
         bytes: Size of the file, or of all files of a SavedModel.
         inputs: What it takes; None where the file does not tell.
         outputs: What comes out, in order; empty where the file does not tell.
-        parameters: Number of its weights' values.
-        elements: The same by the type that they are kept in ("float32", "float16", …).
+        weights: Its weights, in the order of the file; of a `.tflite` its float constants.
         optimizer_bytes: What an optimizer's state takes of the file.
         layers: Kinds of layers, or operators of a `.tflite`, with how often each occurs.
         keras_version: The Keras that wrote it; None where the file does not tell.
@@ -85,11 +97,23 @@ class Description(msgspec.Struct, frozen=True):
     bytes: int
     inputs: tuple[Input, ...] | None
     outputs: tuple[Output, ...]
-    parameters: int
-    elements: Mapping[str, int]
+    weights: tuple[Weight, ...]
     optimizer_bytes: int = 0
     layers: Mapping[str, int] = {}
     keras_version: str | None = None
+
+    @property
+    def parameters(self) -> int:
+        """Number of its weights' values."""
+        return sum(weight.elements for weight in self.weights)
+
+    @property
+    def elements(self) -> Mapping[str, int]:
+        """The same by the type that they are kept in ("float32", "float16", …)."""
+        counts: Counter[str] = Counter()
+        for weight in self.weights:
+            counts[weight.dtype] += weight.elements
+        return dict(counts)
 
     @property
     def weight_bytes(self) -> int:
@@ -136,8 +160,8 @@ def _of_keras(path: Path) -> Description:
     with zipfile.ZipFile(path) as archive:
         config = json.loads(archive.read("config.json"))
         with archive.open("model.weights.h5") as stream:
-            elements, optimizer = _weights(stream)
-    return _described(path, "keras", config, elements, optimizer)
+            weights, optimizer = _weights(stream)
+    return _described(path, "keras", config, weights, optimizer)
 
 
 def _of_h5(path: Path) -> Description:
@@ -152,8 +176,8 @@ def _of_h5(path: Path) -> Description:
                 next='save it with model.save("model.keras"), not with save_weights',
             )
     with path.open("rb") as stream:
-        elements, optimizer = _weights(stream)
-    return _described(path, "h5", json.loads(text), elements, optimizer)
+        weights, optimizer = _weights(stream)
+    return _described(path, "h5", json.loads(text), weights, optimizer)
 
 
 def _h5py() -> Any:
@@ -166,9 +190,9 @@ def _h5py() -> Any:
     return h5py
 
 
-def _weights(stream: IO[bytes]) -> tuple[dict[str, int], int]:
-    """Number of weights by type, and bytes of an optimizer's state."""
-    elements: Counter[str] = Counter()
+def _weights(stream: IO[bytes]) -> tuple[tuple[Weight, ...], int]:
+    """Weights, and bytes of an optimizer's state."""
+    weights: list[Weight] = []
     optimizer = 0
 
     def visit(name: str, node: Any) -> None:
@@ -179,14 +203,15 @@ def _weights(stream: IO[bytes]) -> tuple[dict[str, int], int]:
         if parts[0].startswith("optimizer"):
             optimizer += node.size * node.dtype.itemsize
         elif node.dtype.kind in "fiV" and not any(part.startswith(_NO_WEIGHTS) for part in parts):
-            elements[node.dtype.name if node.dtype.kind != "V" else "bfloat16"] += node.size
+            dtype = node.dtype.name if node.dtype.kind != "V" else "bfloat16"
+            weights.append(Weight(name, tuple(int(size) for size in node.shape), dtype))
 
     with _h5py().File(stream, "r") as file:
         file.visititems(visit)
-    return dict(elements), optimizer
+    return tuple(weights), optimizer
 
 
-def _described(path: Path, kind: str, config: Any, elements: Mapping[str, int], optimizer: int) -> Description:
+def _described(path: Path, kind: str, config: Any, weights: tuple[Weight, ...], optimizer: int) -> Description:
     expectation = find_expectation(path, kind)
     inputs = expectation.inputs if expectation else None
     try:
@@ -198,8 +223,7 @@ def _described(path: Path, kind: str, config: Any, elements: Mapping[str, int], 
         bytes=path.stat().st_size,
         inputs=inputs,
         outputs=outputs,
-        parameters=sum(elements.values()),
-        elements=elements,
+        weights=weights,
         optimizer_bytes=optimizer,
         layers=dict(Counter(_kinds(config))),
         keras_version=expectation.keras_version if expectation else None,
@@ -333,7 +357,6 @@ def _of_tflite(path: Path) -> Description:
         bytes=found.file_bytes,
         inputs=expectation.inputs if expectation else None,
         outputs=outputs,
-        parameters=found.parameters,
-        elements={name.lower(): count for name, count in found.elements_by_type.items()},
+        weights=tuple(Weight(one.name, (one.elements,), one.type.lower()) for one in found.parameter_tensors),
         layers=dict(Counter(operator.name for operator in graph.operators)),
     )

@@ -1,0 +1,392 @@
+"""What to convert for a device, whether quantization is needed at all, and what to budget; with the reasons.
+
+    >>> found = advise(Path("flowers.keras"), Situation(DEVICES["server"], ram=512 * MB))    # doctest: +SKIP
+    >>> found.needed, found.convert                                                            # doctest: +SKIP
+    (False, ('float32',))
+
+Every number is an estimate, made from the source's file and, where it is at hand or had to be made, the float32
+`.tflite`'s graph. What is right is measured by the suites.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from liteproof.advice import edge_tpu
+from liteproof.advice.devices import MB, Device, size_text
+from liteproof.advice.estimates import (
+    RUNTIME_BYTES,
+    SESSION_BYTES,
+    Estimate,
+    estimates,
+    keras_memory,
+    micro_arena,
+    runtime_memory,
+)
+from liteproof.advice.network import converted, of_description, why_not
+from liteproof.advice.operators import not_mapped, unknown_to_micro
+from liteproof.convert.tasks import Event
+from liteproof.errors import LiteproofError, UsageError
+from liteproof.init.model import describe_any
+from liteproof.manifest.description import Description
+from liteproof.manifest.place import Place, shown
+from liteproof.manifest.source import kind_of_source
+from liteproof.recipes import RECIPES
+from liteproof.tflite.facts import Facts, facts
+from liteproof.tflite.reader import Model, read_model
+
+# From the least to the most that a recipe changes; from a .tflite only LiteRT Quantizer's.
+_ORDER = ("float32", "float16", "dynamic_range", "int8", "int4")
+_GRAPH_WANTED = ("microcontroller", "edge-tpu")
+# What the Edge TPU keeps of parameters on the chip: of its 8 MB compilers' logs show some 6.9 MiB.
+_ON_CHIP = int(6.9 * MB)
+
+Listener = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Situation:
+    """A device with the memory and flash that the user has."""
+
+    device: Device
+    ram: int | None = None
+    flash: int | None = None
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory."""
+        return self.ram or self.device.ram
+
+    @property
+    def storage(self) -> int | None:
+        """Bytes for the file; None: no limit."""
+        return self.flash or self.device.flash
+
+    @property
+    def room(self) -> int:
+        """Bytes of memory that a process with the model may take."""
+        return int(self.memory * self.device.share)
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to do.
+
+    Attributes:
+        source: The source's path, as shown.
+        described: What it is.
+        situation: The device.
+        network: Facts of the float32 `.tflite`.
+        estimated: Whether these are estimated from weights, for want of the graph.
+        estimates: For each recipe.
+        needed: Whether quantization is needed at all; None where nothing fits.
+        answer: The answer to that question, in one sentence.
+        convert: Recipes to convert, the recommended one first.
+        budgets: Limits by recipe and metric.
+        reasons: Why.
+        sums: How the numbers come about, a line each.
+        doubts: What could not be checked, and what stands in the way.
+    """
+
+    source: str
+    described: Description
+    situation: Situation
+    network: Facts
+    estimated: bool
+    estimates: tuple[Estimate, ...]
+    needed: bool | None
+    answer: str
+    convert: tuple[str, ...]
+    budgets: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
+    sums: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What was found out of a source."""
+
+    path: Path
+    described: Description
+    network: Facts
+    graph: Model | None
+    estimates: tuple[Estimate, ...]
+    why_no_graph: str = ""
+
+    def estimate(self, recipe: str) -> Estimate:
+        return next(one for one in self.estimates if one.recipe == recipe)
+
+    @property
+    def recipes(self) -> tuple[str, ...]:
+        return tuple(one.recipe for one in self.estimates)
+
+
+def advise(source: Path, situation: Situation, *, listener: Listener = lambda _: None) -> Advice:
+    """Advice for a source on a device.
+
+    Raises:
+        UsageError: if the source is not there, of no known kind, or quantized already.
+        ModelError: if it is broken.
+    """
+    place = Place(shown(source))
+    if not source.exists():
+        raise place.wrong("there is no such file", "a .keras, an .h5, a SavedModel's folder or a float .tflite")
+    known = _found_out(source, kind_of_source(source, place), situation.device, listener)
+    rules = {"microcontroller": _for_microcontroller, "edge-tpu": _for_edge_tpu}
+    return rules.get(situation.device.kind, _for_computer)(known, situation, listener)
+
+
+def _found_out(source: Path, kind: str, device: Device, listener: Listener) -> _Known:
+    described = describe_any(source, kind)
+    graph, why = None, ""
+    if kind == "tflite":
+        graph = read_model(source)
+        if facts(graph).quantization not in ("none", "float16"):
+            raise UsageError(
+                "the file is quantized already",
+                expected="the float original, which advice is about",
+                where=shown(source),
+                next="liteproof inspect shows what it is; as a variant (file = …) it can be judged",
+            )
+    elif device.kind in _GRAPH_WANTED:
+        try:
+            graph = read_model(converted(source, described, "float32", listener))
+        except LiteproofError as error:
+            why = why_not(error)
+    network = facts(graph) if graph else of_description(described)
+    recipes = tuple(r for r in _ORDER if kind != "tflite" or r == "float32" or "litert" in RECIPES[r].toolchains)
+    return _Known(source, described, network, graph, estimates(network, recipes, graph), why)
+
+
+# -- computers --------------------------------------------------------------------------------------------------------
+
+
+def _for_computer(known: _Known, situation: Situation, listener: Listener) -> Advice:  # noqa: ARG001
+    device, room = situation.device, situation.room
+    fitting = [one.recipe for one in known.estimates if _fits(one, situation)]
+    needed = None if not fitting else "float32" not in fitting
+    memory = known.estimate("float32").memory or 0
+    share = f"{size_text(room)} of its {size_text(situation.memory)} that a process may take"
+    if needed is None:
+        answer = f"Nothing fits: by these estimates even {known.recipes[-1]} goes beyond the {share}."
+    elif needed:
+        answer = (
+            f"Yes: float32 takes an estimated {size_text(memory)}, more than the {share}"
+            + (f" or than {size_text(situation.storage)} of flash" if situation.storage else "")
+            + f". {fitting[0]} fits."
+        )
+    else:
+        answer = f"No: float32 takes an estimated {size_text(memory)} of memory, which fits into the {share}."
+    convert, why = _computer_recipes(device, fitting)
+    return Advice(
+        source=shown(known.path),
+        described=known.described,
+        situation=situation,
+        network=known.network,
+        estimated=known.graph is None,
+        estimates=known.estimates,
+        needed=needed,
+        answer=answer,
+        convert=convert,
+        budgets={recipe: {"peak_memory_mb": _memory_budget(known.estimate(recipe), room)} for recipe in convert},
+        reasons=(*why, *_of_weights(known.described)),
+        sums=_sums(known, device),
+        doubts=_operators_of_runtimes(known),
+    )
+
+
+def _memory_budget(one: Estimate, room: int) -> float:
+    """Half as much again as is estimated, in tens of MB, and never more than there is."""
+    wanted = 10.0 * math.ceil(1.5 * (one.memory or 0) / 1e7)
+    return min(wanted, float(room // 1_000_000))
+
+
+def _fits(one: Estimate, situation: Situation) -> bool:
+    storage = situation.storage
+    return (one.memory or 0) <= situation.room and (storage is None or one.file <= storage)
+
+
+def _computer_recipes(device: Device, fitting: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Recipes to convert, and why."""
+    if not fitting:
+        return (), ("a smaller network is needed: fewer or narrower layers, or a smaller input",)
+    if device.kind == "server":
+        if "float32" in fitting:
+            return ("float32",), ("a float32 .tflite answers as the source does: nothing can be lost by rounding",)
+        return tuple(fitting[:2]), ("the first that fits changes least",)
+    if device.kind == "phone":
+        return tuple(recipe for recipe in ("float16", "int8", "dynamic_range") if recipe in fitting), (
+            "float16: half the download, and what GPU delegates compute in",
+            "int8: for phones that have an NPU; needs a calibration set",
+        )
+    wanted = [recipe for recipe in ("int8", "dynamic_range", "float32") if recipe in fitting] or fitting
+    why = [f"for speed int8 may pay all the same; {device.faster}; measure it: the metric speedup"]
+    why.append("dynamic_range needs no calibration set; float32 is what both are compared with")
+    return tuple(wanted), tuple(why)
+
+
+def _of_weights(described: Description) -> tuple[str, ...]:
+    """What the types that the weights are kept in mean for recipes."""
+    said = []
+    each = described.bytes_per_parameter
+    if each <= 2.1:
+        said.append(f"its weights take {each:.1f} bytes each, float16 already: the recipe float16 loses nothing more")
+    if described.optimizer_bytes > described.weight_bytes / 2:
+        said.append(
+            f"{size_text(described.optimizer_bytes)} of the file are the optimizer's state, which no .tflite holds: "
+            "compare sizes with the float32 .tflite's, not with this file's"
+        )
+    return tuple(said)
+
+
+def _sums(known: _Known, device: Device) -> tuple[str, ...]:
+    """How the memory of float32 comes about, and for a server that of serving the source as it is."""
+    one, parameters = known.estimate("float32"), known.network.parameters
+    idle = runtime_memory(one.file, parameters, "float32")
+    parts = (
+        f"runtime {size_text(RUNTIME_BYTES)} + session {size_text(SESSION_BYTES)} + file {size_text(one.file)} "
+        f"+ weights laid out for the kernels {size_text(4 * parameters)}"
+    )
+    lines = [f"float32 .tflite by LiteRT, estimated: {parts} = {size_text(idle)} idle"]
+    if known.graph:
+        lines.append(f"while it answers, estimated: {size_text((one.memory or idle) - idle)} more for activations")
+    else:
+        lines.append("while it answers: activations on top, not estimated without the graph (give the float32 .tflite)")
+    if device.kind == "server" and known.described.kind != "tflite":
+        served = keras_memory(known.described.weight_bytes)
+        lines.append(
+            f"the source itself in TensorFlow 2.21, estimated: TensorFlow and a prediction "
+            f"{size_text(keras_memory(0))} + weights {size_text(known.described.weight_bytes)} = {size_text(served)}"
+        )
+    return tuple(lines)
+
+
+def _operators_of_runtimes(known: _Known) -> tuple[str, ...]:
+    """Operators that need more than a plain runtime; the suites check versions on the target itself."""
+    if known.graph is None:
+        return ("operators were not checked: the graph is known once it is converted; the suite identity checks them",)
+    custom = known.network.custom_operators
+    if not custom:
+        return ()
+    return (f"{', '.join(custom)}: not among the builtin operators; the runtime needs their kernels (Flex: Select TF)",)
+
+
+# -- microcontrollers -------------------------------------------------------------------------------------------------
+
+
+def _for_microcontroller(known: _Known, situation: Situation, listener: Listener) -> Advice:  # noqa: ARG001
+    one, flash = known.estimate("int8"), situation.storage or 0
+    trouble, sums, needs = [], [f"int8 file, estimated: {size_text(one.file)} of {size_text(flash)} flash"], None
+    if one.file > flash * situation.device.share:
+        trouble.append(
+            f"the int8 file, an estimated {size_text(one.file)}, leaves too little of {size_text(flash)} flash "
+            "to the program"
+        )
+    if known.graph:
+        activations, own = micro_arena(known.graph)
+        needs = activations + own
+        sums.append(
+            f"tensor arena, estimated: activations {size_text(activations)} + TensorFlow Lite Micro's own structures "
+            f"{size_text(own)} = {size_text(needs)} of {size_text(situation.memory)} RAM"
+        )
+        if needs > situation.room:
+            trouble.append(
+                f"the arena, an estimated {size_text(needs)}, is more than the {size_text(situation.room)} of "
+                f"{size_text(situation.memory)} RAM that a model may take"
+            )
+        unknown = unknown_to_micro(operator.name for operator in known.network.operators)
+        if unknown:
+            trouble.append(f"TensorFlow Lite Micro has no kernel for {', '.join(sorted(unknown))}")
+    fits = not trouble
+    answer = "Yes: a microcontroller runs full-integer networks; int8 fits by these estimates."
+    if not fits:
+        answer = f"Yes, and int8 is not enough: {'; '.join(trouble)}."
+    return Advice(
+        source=shown(known.path),
+        described=known.described,
+        situation=situation,
+        network=known.network,
+        estimated=known.graph is None,
+        estimates=tuple(Estimate(e.recipe, e.file, needs if e.recipe == "int8" else None) for e in known.estimates),
+        needed=True if fits else None,
+        answer=answer,
+        convert=("int8",) if fits else (),
+        budgets={"int8": {"size_bytes": float(int(flash * situation.device.share))}} if fits else {},
+        reasons=(
+            "int8 with integer ends: TensorFlow Lite Micro takes no dynamic-range and no float16 file",
+            "the suites judge int8 here by LiteRT's kernels; judge timing and the arena on the device itself",
+            *_of_weights(known.described),
+        ),
+        sums=tuple(sums),
+        doubts=_unchecked(known, "arena and operators"),
+    )
+
+
+def _unchecked(known: _Known, what: str) -> tuple[str, ...]:
+    return () if known.graph else (f"{what} were not checked, for want of the graph: {known.why_no_graph}",)
+
+
+# -- Edge TPU ---------------------------------------------------------------------------------------------------------
+
+
+def _for_edge_tpu(known: _Known, situation: Situation, listener: Listener) -> Advice:
+    one = known.estimate("int8")
+    left = not_mapped(known.graph) if known.graph else {}
+    count = len(known.graph.subgraphs[0].operators) if known.graph else 0
+    reasons = ["int8 or uint8 with integer ends and fixed sizes: all that its compiler takes"]
+    if known.graph:
+        reasons.append(
+            f"{count - len(left)} of {count} operators are documented to be mapped; the rest stays on the processor"
+        )
+    reasons += [f"not mapped, by its documentation: {line}" for line in _grouped(left)]
+    staying = len(left)
+    sums = [
+        f"parameters, estimated: {size_text(known.network.parameters)} of some {size_text(_ON_CHIP)} on the chip"
+        + ("" if known.network.parameters <= _ON_CHIP else "; the rest is streamed at every inference, which is slow")
+    ]
+    doubts = [*_unchecked(known, "operators")]
+    if not edge_tpu.installed():
+        doubts.append(f"{edge_tpu.PROGRAM} is not installed: what it really maps was not tried")
+    elif known.graph:
+        try:
+            mapping = edge_tpu.compile_file(converted(known.path, known.described, "int8", listener))
+            done = f"{mapping.mapped} of {mapping.operations} operators of the int8 file"
+            reasons.append(f"{edge_tpu.PROGRAM} {mapping.version} mapped {done}")
+            reasons += [f"left on the processor by the compiler: {each}" for each in mapping.left]
+            staying = mapping.operations - mapping.mapped
+        except LiteproofError as error:
+            doubts.append(why_not(error))
+            staying = count
+    nothing = 0 < count <= staying
+    answer = "Yes: the Edge TPU computes in 8-bit integers only."
+    if nothing:
+        answer += " Nothing of this network would run on it."
+    elif staying:
+        operators = "1 operator" if staying == 1 else f"{staying} operators"
+        answer += f" {operators} would stay on the processor."
+    return Advice(
+        source=shown(known.path),
+        described=known.described,
+        situation=situation,
+        network=known.network,
+        estimated=known.graph is None,
+        estimates=tuple(Estimate(e.recipe, e.file, e.memory if e.recipe == "int8" else None) for e in known.estimates),
+        needed=None if nothing else True,
+        answer=answer,
+        convert=() if nothing else ("int8",),
+        budgets={} if nothing else {"int8": {"size_bytes": float(int(one.file * 1.15))}},
+        reasons=(*reasons, *_of_weights(known.described)),
+        sums=tuple(sums),
+        doubts=tuple(doubts),
+    )
+
+
+def _grouped(left: Mapping[str, str]) -> list[str]:
+    """Operators and reasons, each pair once with how often it occurs."""
+    counts = Counter((name.partition(" ")[0], why) for name, why in left.items())
+    return [f"{count} × {name}: {why}" for (name, why), count in counts.most_common()]
