@@ -621,7 +621,8 @@ def judge(measurement: Measurement, limit: float | None) -> Judgement:
 class Check:
     """One line of `results.json`: a measured metric of one case, held against its limit if it has one.
 
-    `better` is told of a manifest's own metric only.
+    `better` is told of a manifest's own metric only. `taken_over` is the run that measured it, where that was an
+    earlier one (`--reuse`).
     """
 
     model: str
@@ -642,3 +643,4 @@ class Check:
     next: str | None = None
     evidence: Mapping[str, object] = field(default_factory=dict)
     better: Better | None = None
+    taken_over: str | None = None

@@ -56,6 +56,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="judge only models whose inputs differ from this git revision (none: status 5)",
     )
     group.addoption(
+        "--reuse",
+        action="store_true",
+        help="take over what an earlier run under the report folder found, for tests of which nothing changed since",
+    )
+    group.addoption(
         "--signoff",
         action="store_true",
         help="demand PASS everywhere on the release targets, and write the release folder",

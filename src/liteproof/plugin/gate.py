@@ -28,6 +28,7 @@ from liteproof.plan import Case, Plan, Target, unmet
 from liteproof.plugin.acceptance_run import AcceptanceRun
 from liteproof.plugin.board import Board
 from liteproof.plugin.recording import GateMissed, Recorder, recorded
+from liteproof.plugin.reuse import Reuse
 from liteproof.plugin.termination import Termination
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Gate:
         self.config = config
         self.board = Board(config) if config.option.liteproof_order else None
         self.worker = hasattr(config, "workerinput") or self.board is not None
+        self.reuse = Reuse(self.run)
         self.remote: Replay | None = None
         self.signoff: SignOffRun | None = None
         self.results: Results | None = None
@@ -84,6 +86,7 @@ class Gate:
             raise pytest.UsageError(str(error)) from None
         if threading.current_thread() is threading.main_thread():
             session.config.pluginmanager.register(Termination(), "liteproof-termination")
+        session.config.pluginmanager.register(self.reuse, "liteproof-reuse")
         if session.config.option.signoff:
             from liteproof.plugin.signoff import SignOffRun
 
@@ -195,6 +198,9 @@ class Gate:
         if self.worker or session.config.option.collectonly or failed:
             return None
         parallel = bool(getattr(session.config.option, "tx", None))
+        self.reuse.begin(session)
+        if session.config.option.reuse:
+            self.reuse.take_over(session)
         cases = (
             list(self.run.plan.cases()) if parallel else [case for item in session.items if (case := _case_of(item))]
         )
@@ -291,7 +297,11 @@ class Gate:
         if not self.run.checks:
             return
         reached = self.remote is None or not self.remote.unreached
-        self.results = compose(self.run, complete=ended and reached and self.run.ran == self.run.selected)
+        self.results = compose(
+            self.run,
+            complete=ended and reached and self.run.ran == self.run.selected,
+            fingerprints=self.reuse.fingerprints(),
+        )
         if self.signoff:
             self.results = self.signoff.decide(self.results)
         self.folder = write(self.results, self.run.report_folder())
@@ -309,7 +319,7 @@ class Gate:
             return
         from liteproof.report import terminal
         from liteproof.report.markdown import headline
-        from liteproof.report.wording import size
+        from liteproof.report.wording import size, taken_over
 
         writer = terminalreporter._tw
         terminalreporter.section("liteproof")
@@ -318,6 +328,8 @@ class Gate:
             terminalreporter.write_line("This run was cut off: what is missing above was not judged.", red=True)
         shown = f"; reports in {_near(self.folder)}" if self.folder else ""
         terminalreporter.write_line(f"{headline(self.results)}{shown}")
+        if reused := taken_over(self.results.checks):
+            terminalreporter.write_line(reused)
         for line in (*terminal.decision(self.results), *_elsewhere(self.results)):
             terminalreporter.write_line(line)
         if self.pruned and self.pruned.removed:
@@ -334,8 +346,12 @@ def _elsewhere(results: Results) -> list[str]:
 
 
 def _refuse_in_parallel(plan: Plan, config: pytest.Config) -> None:
+    if not getattr(config.option, "tx", None):
+        return
+    if config.option.reuse:
+        raise UsageError("--reuse in parallel workers", expected="one process", next="leave out -n, or --reuse")
     remote = [target.name for target in plan.targets if target.remote]
-    if remote and getattr(config.option, "tx", None):
+    if remote:
         raise UsageError(
             f"target {remote[0]} in parallel workers",
             expected="one process: targets run side by side already, each its tests one after the other",

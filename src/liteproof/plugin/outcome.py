@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from liteproof.report.secrets import masked
 from liteproof.store import Store
 
 
-def compose(run: AcceptanceRun, *, complete: bool) -> Results:
+def compose(run: AcceptanceRun, *, complete: bool, fingerprints: Mapping[str, str] | None = None) -> Results:
     """The results of a run that is over."""
     made = Run(
         id=f"{_stamp(run.started).replace('-', '').replace(':', '')}-{secrets.token_hex(3)}",
@@ -37,6 +38,7 @@ def compose(run: AcceptanceRun, *, complete: bool) -> Results:
         models=_models(run.plan, run.store),
         checks=tuple(run.checks),
         verdicts=verdicts_of(run.checks),
+        fingerprints=fingerprints or {},
     )
     return masked(found)
 

@@ -20,6 +20,7 @@ from liteproof.errors import UsageError
 from liteproof.measure.evaluation import read_samples
 from liteproof.plan import Case, Model, unmet
 from liteproof.plugin.acceptance_run import AcceptanceRun
+from liteproof.plugin.reuse import engine_digest
 from liteproof.plugin.work_tree import State, state_of
 from liteproof.report import release
 from liteproof.report.results import Results, SignOff
@@ -150,9 +151,7 @@ class SignOffRun:
     def _inputs(self, results: Results) -> Iterator[dict[str, str]]:
         for path, name in self._files():
             yield {"name": name, "sha256": file_sha256(path), "role": "suite"}
-        engine = Path(__file__).resolve().parents[1]
-        files = {p.relative_to(engine).as_posix(): file_sha256(p) for p in sorted(engine.rglob("*.py"))}
-        yield {"name": "liteproof", "sha256": digest_of(files), "role": "engine"}
+        yield {"name": "liteproof", "sha256": engine_digest(), "role": "engine"}
         yield from _packages(results)
 
     def _files(self) -> Iterator[tuple[Path, str]]:

@@ -94,6 +94,8 @@ def _head(results: Results) -> Iterator[str]:
     if not results.run.complete:
         ran = f" ({results.run.ran} of {results.run.selected} tests ran)" if results.run.selected else ""
         yield f"\n**This run was cut off{ran}: what is missing below was not judged.**"
+    if reused := wording.taken_over(results.checks):
+        yield f"\n{cell(reused)}."
     decision, *blockers = signoff.lines(results) or [""]
     if decision:
         yield f"\n**{cell(decision)}**\n"

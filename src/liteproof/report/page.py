@@ -145,6 +145,7 @@ class Page:
     verdict: Verdict | None
     started: str
     took: str
+    taken_over: str
     decisions: tuple[Decision, ...]
     signoff: tuple[str, ...]
     recommendations: tuple[str, ...]
@@ -180,6 +181,7 @@ def page_of(results: Results) -> Page:
         verdict=min(verdicts, key=list(Verdict).index, default=None),
         started=results.run.started.replace("T", " ").replace("Z", " UTC"),
         took=_took(results.run.started, results.run.finished),
+        taken_over=wording.taken_over(results.checks),
         decisions=decisions,
         signoff=tuple(signoff.lines(results)),
         recommendations=tuple(recommendation.lines(results)),

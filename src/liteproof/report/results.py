@@ -70,6 +70,8 @@ class Results:
         checks: All that was measured.
         verdicts: Model → variant → target → the case's worst verdict.
         signoff: Of a run with `--signoff`, what came of it.
+        fingerprints: Of each test that passed, a digest of all that decided it: a later run with `--reuse` takes its
+            checks over where it finds the same.
         schema: What a reader may expect.
     """
 
@@ -79,6 +81,7 @@ class Results:
     checks: tuple[Check, ...] = ()
     verdicts: Verdicts = field(default_factory=dict)
     signoff: SignOff | None = None
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
     schema: str = SCHEMA
 
 
@@ -114,8 +117,9 @@ def finite(check: Check) -> Check:
 def encode(results: Results) -> bytes:
     """As indented JSON, in the documented order of keys."""
     document = msgspec.to_builtins(results)
-    if results.signoff is None:
-        document.pop("signoff", None)  # of results that were read without one there is none
+    for name in ("signoff", "fingerprints"):
+        if not document[name]:
+            document.pop(name)  # of results that were read without one there is none
     ordered = {"schema": document.pop("schema"), **document}
     return msgspec.json.format(msgspec.json.encode(ordered), indent=1) + b"\n"
 

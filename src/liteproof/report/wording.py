@@ -8,6 +8,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
 from liteproof.checks import METRICS, Better, Check, Verdict, metric_of
 
 NONE = "—"
@@ -118,3 +121,19 @@ def unsure(samples_to_settle: int | None) -> str:
     if samples_to_settle is None:
         return "within the limit, but its one-sided 95% bound is not; more samples at this value will not settle it"
     return f"within the limit, but its one-sided 95% bound is not; about {samples_to_settle:,} samples would settle it"
+
+
+def taken_over(checks: Iterable[Check]) -> str:
+    """What a run with `--reuse` did not measure itself, in one sentence; "" where it measured everything.
+
+    >>> from dataclasses import replace
+    >>> one = Check("m", "v", "host", "size", "size_ratio", 0.3, 0.4, 0.1, None, None, Verdict.PASS, "t1")
+    >>> taken_over([one, replace(one, test="t2", taken_over="20261121T134350Z-954a47")])
+    '1 of 2 tests taken over, unchanged: 1 of run 20261121T134350Z-954a47'
+    """
+    tests = {check.test: check.taken_over for check in checks}
+    runs = Counter(run for run in tests.values() if run)
+    if not runs:
+        return ""
+    named = ", ".join(f"{count} of run {run}" for run, count in sorted(runs.items(), reverse=True))
+    return f"{sum(runs.values())} of {len(tests)} tests taken over, unchanged: {named}"
