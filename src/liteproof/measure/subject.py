@@ -157,7 +157,7 @@ class Bench:
                     kernels=kernels,
                     delegate=delegate_of(target, kernels),
                     timeout_s=float(os.environ.get("LITEPROOF_LOAD_TIMEOUT", 60.0)),
-                    memory_limit_mb=half_of_memory_mb(),
+                    memory_limit_mb=int(os.environ.get("LITEPROOF_LOAD_MEMORY_MB", half_of_memory_mb())),
                 ),
             )
         return self._outcomes[key]
