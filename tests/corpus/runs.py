@@ -67,7 +67,8 @@ def judge(
         (model / f"{name}.tflite").write_bytes(kind.content)
     (folder / "targets.toml").write_text(f'[host]\nruntime = "{runtime}"\n' if runtime else "")
     command = [
-        sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-q", "-m", "not timing", "--test-timeout=20",
+        sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-q",
+        "-m", "not timing", "--test-timeout=20",
         f"--models={folder / 'models'}", f"--report-dir={folder / 'reports'}", f"--targets={folder / 'targets.toml'}",
         *options, "acceptance",
     ]  # fmt: skip

@@ -54,7 +54,7 @@ def healthy(recipe: str) -> bytes:
 
 
 def mutated_files(count: int, seed: str) -> dict[str, Kind]:
-    """So many mutated copies of the tiny network by name: float32 and int8, bits flipped anywhere and aimed mutations."""
+    """So many mutated copies of the tiny network by name: float32 and int8, flipped bits and aimed mutations."""
     chosen, files = random.Random(seed), {}
     for i in range(count):
         recipe = ("float32", "int8")[i % 2]
@@ -186,10 +186,10 @@ def page(batches: Iterable[dict[str, Any]]) -> str:
         [
             "# Hostile files",
             "",
-            "What became of mutated copies of a small classifier, half of them float32 and half int8, each judged by every",
-            "suite but those of time. Half have one to eight random bits flipped; the others have one to four mutations that",
-            "are aimed at the tables, vectors and offsets of the flatbuffer. No file is judged twice. Written by",
-            "`tox -e fuzz`; the seeds are fixed.",
+            "What became of mutated copies of a small classifier, half of them float32 and half int8, each judged by",
+            "every suite but those of time. Half have one to eight random bits flipped; the others have one to four",
+            "mutations that are aimed at the tables, vectors and offsets of the flatbuffer. No file is judged twice.",
+            "Written by `tox -e fuzz`; the seeds are fixed.",
             "",
             f"| outcome | {' | '.join(counts)} |",
             f"|---|{'---:|' * len(counts)}",
@@ -200,9 +200,9 @@ def page(batches: Iterable[dict[str, Any]]) -> str:
             f"Dead runs, hangs past their limit, faults of our own, and files accepted with other outputs: {len(bad)}.",
             *(f"- {line}" for line in bad),
             "",
-            "A mutation may lie where nothing reads it (a name, padding, a description): such a file is the same model, and",
-            "is accepted. Each file that was accepted was asked again; it answers as the healthy file of its recipe does, to",
-            "1e-4 (float32) or to four codes of the output (int8).",
+            "A mutation may lie where nothing reads it (a name, padding, a description): that file is the same model,",
+            "and is accepted. Each file that was accepted was asked again, and answers as the healthy file of its",
+            "recipe does: to 1e-4 (float32) or to four codes of the output (int8).",
             "",
         ]
     )
