@@ -4,8 +4,9 @@ import math
 import numpy as np
 import pytest
 
+from liteproof.checks import Measurement
 from liteproof.errors import ModelError
-from liteproof.measure.layers import EXACT_DB, trace
+from liteproof.measure.layers import EXACT_DB, beside, drift, trace
 from tests.measure.models import RUNTIMES, data, identity_like
 from tests.measure.spoil import Spoiled
 
@@ -124,3 +125,16 @@ def test_another_network_has_no_layer_in_common(tmp_path):
 )
 def test_the_sources_name_for_a_layer(tensor, name):
     assert dataclasses.replace(trace(FLOAT32, INT8, X[:1])[1], tensor=tensor).name == name
+
+
+def test_drift_is_the_noise_of_each_layer_in_the_order_of_the_graph():
+    found = drift(trace(FLOAT32, INT8, X))
+    assert [name for name, _ in found] == [layer.name for layer in trace(FLOAT32, INT8, X)]
+    assert all(db is not None and 10 < db < 60 for _, db in found)
+    assert {db for _, db in drift(trace(FLOAT32, FLOAT32, X))} == {None}
+
+
+def test_drift_rides_on_the_noise_of_the_outputs():
+    noise = Measurement("sqnr_db", 30.0, evidence={"worst": 3})
+    assert beside(noise, (("a", 40.0),)).evidence == {"worst": 3, "layers": (("a", 40.0),)}
+    assert beside(noise, ()) is noise

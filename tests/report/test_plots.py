@@ -94,3 +94,8 @@ def test_inline_keeps_what_is_referred_to_only():
     assert "axes_1" not in svg
     assert re.search(r'id="name-m\w+"', svg)
     assert "var(--pass)" in svg
+
+
+def test_layers_that_all_equal_float32s_are_not_drawn():
+    found = [check("sqnr_db", 200.0, None, None, evidence={"layers": [["a", None], ["b", None]]})]
+    assert not list(plots.drift(found, "plot-drift", "digits"))

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from liteproof.checks import Measurement
 from liteproof.errors import ModelError
 from liteproof.measure.batches import count, grouped
 from liteproof.measure.runtime import Session, open_session
@@ -37,6 +38,10 @@ Floats = npt.NDArray[np.float64]
 
 # What equal outputs count as, in decibels.
 EXACT_DB = 200.0
+
+# Layers by name, in the order of the graph, each with its signal to noise against float32's in dB; None where it is
+# equal or has no signal.
+Drift = tuple[tuple[str, float | None], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +180,21 @@ def trace(
             tallies[pair.variant.place].add(held.raw(pair.variant.output), expected, whole)
     measured = [tally.error(place) for place, tally in tallies.items() if tally.samples]
     return (*ends.inputs(), *measured, *ends.outputs())
+
+
+def drift(layers: Iterable[LayerError]) -> Drift:
+    """How far each layer's output is from the float32 variant's own run: errors add up from layer to layer."""
+    found = ((layer.name, layer.sqnr_db) for layer in layers)
+    return tuple((name, None if db is None or db >= EXACT_DB else round(db, 1)) for name, db in found)
+
+
+def beside(measurement: Measurement, layers: Drift) -> Measurement:
+    """A measurement of the outputs with the layers that lead to them as its evidence, for the plot of a report.
+
+    >>> beside(Measurement("sqnr_db", 30.0), (("conv", 38.5), ("dense", 30.0))).evidence
+    {'layers': (('conv', 38.5), ('dense', 30.0))}
+    """
+    return replace(measurement, evidence={**measurement.evidence, "layers": layers}) if layers else measurement
 
 
 def comparable(pair: LayerPair, float32: Model, variant: Model) -> bool:

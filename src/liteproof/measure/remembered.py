@@ -19,6 +19,7 @@ import msgspec
 
 from liteproof.arrays import Writer, open_arrays
 from liteproof.measure.answers import BATCH, Piece
+from liteproof.measure.layers import Drift
 from liteproof.measure.probe import Outcome
 from liteproof.measure.runtime import Kernels, installed_runtimes
 from liteproof.measure.tensors import Array
@@ -59,6 +60,19 @@ def outcome(store: Store, sha256: str, ran_on: Mapping[str, object], probe: Call
     # A hang or a lack of memory may be the machine's trouble of the moment, not the file's.
     if found.kind not in ("hung", "memory"):
         store.put(key, msgspec.json.encode(found), suffix=".json", meta={"kind": "outcome"})
+    return found
+
+
+def drift(
+    store: Store, file: str, float32: str, samples: str, ran_on: Mapping[str, object], trace: Callable[[], Drift]
+) -> Drift:
+    """How far each layer of a file is from float32's: remembered, or traced now. All three by digest."""
+    key = digest_of({"kind": "drift", "file": file, "float32": float32, "samples": samples, **ran_on})
+    entry = store.get(key)
+    if entry is not None:
+        return msgspec.json.decode(entry.path.read_bytes(), type=Drift)
+    found = trace()
+    store.put(key, msgspec.json.encode(found), suffix=".json", meta={"kind": "drift"})
     return found
 
 

@@ -23,8 +23,8 @@ from typing import Any, Generic, Literal, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
-from liteproof.errors import ModelError, Unmeasured
-from liteproof.measure import parity, remembered, size
+from liteproof.errors import LiteproofError, ModelError, Unmeasured
+from liteproof.measure import layers, parity, remembered, size
 from liteproof.measure.activations import CLIPPING_LIMIT, ActivationRange, Seen, activation_ranges, observe
 from liteproof.measure.answers import BATCH, answers, fits_batches, same_in_batches, side_by_side
 from liteproof.measure.batches import grouped
@@ -61,6 +61,8 @@ TRIED = 64
 PATH = 600
 # As many as the ranges of activations are looked at on: all of a calibration set of the usual size.
 OBSERVED = 200
+# As few as show where layers drift from float32's: 8 and 64 draw the same line.
+TRACED = 8
 
 
 class Recent(Generic[T]):
@@ -577,6 +579,34 @@ class Subject:
             lambda: self._infer(self.file, lambda: self.open("builtin"), self.inputs.at(chosen)),
         )[self._places[self.decisive]]
         return self.reference[chosen], self.outputs[chosen], builtin
+
+    @cached_property
+    def drift(self) -> layers.Drift:
+        """How far each layer is from the float32 variant's on a few samples; () where it cannot be looked at."""
+        if self.variant.key == self.model.float32_key:
+            return ()
+        try:
+            # Both files in a process of their own first: these are not the kernels that were tried before.
+            if not all(self._bench.probed(file, self.target, "builtin").loads for file in (self.float32, self.file)):
+                return ()
+            return remembered.drift(
+                self._bench.store,
+                self.file.sha256,
+                self.float32.sha256,
+                f"{TRACED} of {self._fed_with}",
+                identity(self.target, self.runtime_name, "builtin"),
+                self._trace,
+            )
+        except LiteproofError:  # another network's file, say: its outputs are judged all the same
+            return ()
+
+    def _trace(self) -> layers.Drift:
+        few = self.evaluation.at(self.evaluation.evenly(TRACED))
+        runtime, threads = self.runtime_name, self.target.threads
+        fed_with = self.as_fed(few).x
+        return layers.drift(
+            layers.trace(self.float32.path, self.file.path, few.x, fed_with, runtime=runtime, threads=threads)
+        )
 
     def answers_for_parity(self, kernels: Kernels) -> tuple[str, Array]:
         """Decisive outputs of a few evaluation samples by one kind of kernels, and the store's key of them."""

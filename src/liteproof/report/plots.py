@@ -341,7 +341,7 @@ def drift(checks: Sequence[Check], name: str, model: str) -> Iterator[Plot]:
     label = _labeller(checks)
     by_metric: dict[str, list[Check]] = {}
     for check in checks:
-        if check.evidence.get("layers"):
+        if any(math.isfinite(value) for _, value in _layers(check)):
             by_metric.setdefault(check.metric, []).append(check)
     for metric, found in by_metric.items():
         legend_rows = -(-len(found) // 3)
@@ -368,12 +368,13 @@ def drift(checks: Sequence[Check], name: str, model: str) -> Iterator[Plot]:
         words = "; ".join(f"{label[c.variant, c.target]}: {_most_drifted(c)}" for c in found)
         plot = f"{name}-{metric}"
         title = f"{model}: {metric} by layer"
-        caption = f"Where each variant leaves the source: {METRICS[metric].text if metric in METRICS else metric}."
+        what = METRICS[metric].text if metric in METRICS else metric
+        caption = f"Where each variant leaves float32: {what}, of each layer against float32's own run."
         yield Plot(plot, f"{metric} by layer", caption, inline(figure, plot, title=title, description=words))
 
 
 def _layers(check: Check) -> list[tuple[str, float]]:
-    layers = check.evidence["layers"]
+    layers = check.evidence.get("layers", ())
     assert isinstance(layers, Iterable)  # noqa: S101 - narrows the type of a JSON value
     return [(str(layer), math.nan if value is None else float(value)) for layer, value in layers]
 
