@@ -46,11 +46,11 @@ def test_formula_is_the_runtimes(case: Subject, check: Check) -> None:
 @pytest.mark.measures("weight_error_lsb", "unusable_weights")
 def test_weights_are_rounded(case: Subject, check: Check) -> None:
     """Every weight is the float32 variant's, rounded to the nearest step of its own channel."""
-    check(weights.weight_error_lsb(case.matching))
-    check(weights.unusable_weights(case.matching))
+    check(weights.weight_error_lsb(case.rounding))
+    check(weights.unusable_weights(case.rounding))
 
 
 @pytest.mark.measures("bias_error_lsb")
 def test_biases_are_rounded(case: Subject, check: Check) -> None:
     """Every bias is the float32 variant's, rounded to the nearest step."""
-    check(weights.bias_error_lsb(case.matching))
+    check(weights.bias_error_lsb(case.rounding))

@@ -13,3 +13,15 @@ def test_size(case: Subject, check: Check) -> None:
     check(size.size_ratio(case.file.bytes, case.float32.bytes))
     check(size.source_size_ratio(case.file.bytes, case.model.source.bytes))
     check(size.size_bytes(case.file.bytes))
+
+
+@pytest.mark.measures("sparsity")
+def test_is_pruned(case: Subject, check: Check) -> None:
+    """As many weights are zero as pruning was asked for, in every layer that it takes."""
+    check(size.sparsity(case.flatbuffer))
+
+
+@pytest.mark.measures("compressed_ratio")
+def test_size_when_packed(case: Subject, check: Check) -> None:
+    """Zeros save nothing in the file itself; packed for a download they do."""
+    check(size.compressed_ratio(case.file.path, case.float32.path))

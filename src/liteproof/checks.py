@@ -107,6 +107,21 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             _metric("source_size_ratio", "at_most", "file bytes over the source's", "ratio", relative=True),
             _metric("size_bytes", "at_most", "file bytes", "bytes", relative=True),
             _metric(
+                "compressed_ratio",
+                "at_most",
+                "file bytes over the float32 variant's, both after deflate, as an archive or a download packs them",
+                "ratio",
+                needs=("pruned",),
+                relative=True,
+            ),
+            _metric(
+                "sparsity",
+                "at_least",
+                "share of zeros among the weights of convolutions and dense layers",
+                "share",
+                needs=("pruned",),
+            ),
+            _metric(
                 "top1_agreement",
                 "at_least",
                 "share of samples whose class is the source's",
@@ -311,14 +326,14 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
                 "at_most",
                 "by how many steps float32's activations go beyond the variant's range on the calibration set",
                 "lsb",
-                needs=("calibration_file",),
+                needs=("calibration_file", "float32_of_same_weights"),
             ),
             _metric(
                 "activation_overflow",
                 "at_most",
                 "how far float32's activations go beyond the variant's range on the evaluation set, over its length",
                 "ratio",
-                needs=("integer_activations",),
+                needs=("integer_activations", "float32_of_same_weights"),
                 default=0.5,
             ),
             _metric(
@@ -326,7 +341,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
                 "at_least",
                 "smallest share of an activation's range that float32's span on the evaluation set",
                 "ratio",
-                needs=("integer_activations",),
+                needs=("integer_activations", "float32_of_same_weights"),
                 default=0.125,
             ),
             _metric(
@@ -372,7 +387,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
                 "at_most",
                 "largest distance of a weight from the float32 variant's, in steps of its channel",
                 "lsb",
-                needs=("not_float32",),
+                needs=("float32_of_same_weights",),
                 default=0.501,
             ),
             _metric(
@@ -380,7 +395,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
                 "at_most",
                 "largest distance of a bias from the float32 variant's, in steps",
                 "lsb",
-                needs=("not_float32",),
+                needs=("float32_of_same_weights",),
                 default=0.501,
             ),
             _metric(

@@ -331,7 +331,7 @@ def _explained(options: argparse.Namespace) -> int:
     refused = _refusal(case)
     values = None if refused else evaluation.x
     found = diagnose(
-        case.float32.path,
+        case.same_weights.path,
         case.file.path,
         values,
         case.variant.promise,

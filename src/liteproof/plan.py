@@ -17,7 +17,7 @@ from datetime import date
 import msgspec
 
 from liteproof.checks import OWN, Better, Metric, metric_of
-from liteproof.recipes import RECIPES, Recipe
+from liteproof.recipes import RECIPES, Recipe, pruning_budgets
 from liteproof.store import digest_of
 
 
@@ -154,6 +154,25 @@ def _numbers(values: tuple[float, ...]) -> str:
 
 
 @dataclass(frozen=True)
+class Training:
+    """How the weights of a variant came to be others than the source's.
+
+    Attributes:
+        float32_key: Where the store keeps the float32 `.tflite` of the same weights.
+        float32: That file, if it was handed over; None if it is converted here.
+        key: Where the store keeps what training made of the source; None for a file that was handed over.
+        method: "aware" of quantization, or "pruning"; "" for a file that was handed over.
+        settings: Epochs, batch size, learning rate, seed … (JSON values).
+    """
+
+    float32_key: str
+    float32: File | None = None
+    key: str | None = None
+    method: str = ""
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Variant:
     """One `.tflite` under acceptance.
 
@@ -171,6 +190,8 @@ class Variant:
         domains: For each of the source's inputs that is fed in another domain, which.
         input_names: Its name for each of the source's inputs that it calls otherwise.
         output_names: Its name for each of the source's outputs that it calls otherwise.
+        training: How it was trained further; None where its weights are the source's, and where a file that was handed
+            over does not tell.
     """
 
     name: str
@@ -186,11 +207,19 @@ class Variant:
     domains: Mapping[str, InputDomain] = field(default_factory=dict)
     input_names: Mapping[str, str] = field(default_factory=dict)
     output_names: Mapping[str, str] = field(default_factory=dict)
+    training: Training | None = None
 
     @property
     def promise(self) -> Recipe:
         """What its recipe promises."""
         return RECIPES[self.recipe]
+
+    @property
+    def default_budgets(self) -> Mapping[str, float]:
+        """Limits that hold unless a manifest says otherwise."""
+        sparsity = self.options.get("sparsity")
+        pruned = pruning_budgets(sparsity, self.promise) if isinstance(sparsity, float) else {}
+        return {**self.promise.budgets, **pruned}
 
 
 @dataclass(frozen=True)
@@ -393,6 +422,16 @@ def float_io_twin(model: Model, variant: Variant) -> Variant | None:
     return None
 
 
+def same_weights_key(model: Model, variant: Variant) -> str | None:
+    """Store key of the float32 `.tflite` whose weights and activations a variant's are, rounded; None if not known.
+
+    That is the model's, unless the variant was trained further.
+    """
+    if variant.training is not None:
+        return variant.training.float32_key
+    return None if variant.promise.training else model.float32_key
+
+
 def unmet(metric: Metric, model: Model, variant: Variant, target: Target | None = None) -> str | None:
     """Why this metric cannot apply to this variant, or to it on this target; None if it can.
 
@@ -436,6 +475,17 @@ def _not_float32(model: Model, variant: Variant) -> str | None:
     return (
         "compares a variant with the float32 one; this is the float32 one" if variant.key == model.float32_key else None
     )
+
+
+def _float32_of_same_weights(model: Model, variant: Variant) -> str | None:
+    key = same_weights_key(model, variant)
+    if key is None:
+        return f"needs the float model that '{variant.name}' was trained as: float32 = \"….tflite\" beside its file"
+    return "compares a variant with the float32 file of its weights; this is that one" if key == variant.key else None
+
+
+def _pruned(model: Model, variant: Variant) -> str | None:  # noqa: ARG001
+    return None if variant.promise.training == "pruning" else f"needs a recipe that prunes; {variant.recipe} does not"
 
 
 def _integer_activations(model: Model, variant: Variant) -> str | None:  # noqa: ARG001
@@ -483,6 +533,8 @@ _NEEDS = {
     "quantized_ends": _quantized_ends,
     "float_io_twin": _float_io_twin,
     "not_float32": _not_float32,
+    "float32_of_same_weights": _float32_of_same_weights,
+    "pruned": _pruned,
     "integer_activations": _integer_activations,
     "vouches_for_float32": _vouches_for_float32,
     "probabilities": _probabilities,

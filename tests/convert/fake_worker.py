@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-DONE = {"export": "exported", "convert": "converted", "reference": "reference"}
+DONE = {"export": "exported", "train": "trained", "convert": "converted", "reference": "reference"}
 
 
 def main(folder, root):
@@ -46,6 +46,8 @@ def answer(task, folder, root):
         sys.stderr.flush()
     if task["toolchain"] == "litert":
         assert (folder / task["model"]["float32_key"]).exists()
+    if task["training"] and task["kind"] == "convert":
+        assert (folder / task["training"]["key"]).exists()
     (folder / task["key"]).write_bytes(b"TFL3 " + task["name"].encode())
     return {"kind": DONE[task["kind"]], "seconds": 0.5, "meta": {"toolchain": "fake 1.0"}}
 

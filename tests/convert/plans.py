@@ -52,7 +52,7 @@ def model(source, kind, variants, *, name="tiny", evaluation, calibration=None, 
         threshold=0.5, evaluation=evaluation, samples=0, labelled=False, calibration=calibration,
         trust=more.get("trust", False), custom_objects=more.get("custom_objects"), float32_key=float32,
         reference_key=digest_of({"reference": name, "of": evaluation.sha256}), variants=variants,
-        keras=more.get("keras"),
+        keras=more.get("keras"), training=more.get("training"),
     )  # fmt: skip
 
 

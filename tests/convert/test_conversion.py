@@ -1,5 +1,6 @@
 """Scheduling, the store and failures, with a worker that converts nothing."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import pytest
 
 from liteproof.convert.conversion import missing, prepare
 from liteproof.errors import UsageError
+from liteproof.plan import Training
 from liteproof.store import Store
 
 from . import plans
@@ -315,3 +317,37 @@ def test_nothing_is_left_in_the_temporary_folder(desk, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
     desk.prepare()
     assert list(scratch.iterdir()) == []
+
+
+# -- what is trained further ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trained(desk):
+    """The desk with two pruned variants, which start from one training."""
+    training = Training("f" * 64, None, "t" * 64, "pruning", {"epochs": 2})
+    variants = [dataclasses.replace(plans.variant("tiny", name), training=training) for name in ("pruned_int8", "int8")]
+    desk.plan = plans.plan(plans.model(desk.source, "keras", variants, evaluation=desk.evaluation), root=desk.folder)
+    return desk
+
+
+def test_a_training_is_done_once_before_what_starts_from_it_and_kept(trained):
+    trained.prepare()
+    told = (trained.folder / "log.txt").read_text().splitlines()
+    assert told[3:] == ["training of pruned_int8", "float32 of pruned_int8", "pruned_int8", "int8"]
+    assert trained.store.get("t" * 64).path.suffix == ".zip"
+    assert missing(trained.plan, trained.store) == ()
+
+
+def test_a_kept_training_is_not_done_again(trained):
+    trained.store.put("t" * 64, b"trained before", suffix=".zip")
+    trained.prepare()
+    assert "training of pruned_int8" not in (trained.folder / "log.txt").read_text()
+    assert trained.held("pruned_int8") == b"TFL3 pruned_int8"
+
+
+def test_a_training_that_fails_is_the_reason_of_all_that_start_from_it(trained):
+    trained.behave(**{"training of pruned_int8": "fail:the losses are not finite"})
+    trained.prepare()
+    assert trained.reason("pruned_int8") == trained.reason("int8") == "the losses are not finite"
+    assert trained.store.failure("f" * 64) == "the losses are not finite"

@@ -13,7 +13,7 @@ from liteproof.convert import keras_source
 from liteproof.convert.conversion import prepare
 from liteproof.convert.keras_package import LEGACY, require_installed
 from liteproof.convert.keras_source import Request, load
-from liteproof.convert.sources import _from_keras
+from liteproof.convert.sources import from_keras
 from liteproof.convert.tasks import Task
 from liteproof.errors import ModelError, UsageError
 from liteproof.manifest import keras_file
@@ -85,7 +85,7 @@ def request(path, **more):
 
 def distance(path, folder, **more):
     """How far a loaded file's outputs are from what the Keras that wrote it predicted."""
-    source = _from_keras(load(request(path, **more)))
+    source = from_keras(load(request(path, **more)))
     with np.load(folder / f"{path.stem}.npz") as arrays:
         outputs = source.function(**{source.inputs[0].name: arrays["x"]})
     return np.abs(np.asarray(outputs["output_0"]) - np.load(folder / f"{path.stem}.npy")).max()

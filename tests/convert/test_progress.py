@@ -17,6 +17,8 @@ EVENTS = [
     Event("started", model="digits", name="int8"),
     Event("converted", model="digits", name="int8", seconds=0.41, bytes=34888),
     Event("reference", model="digits", name="reference", seconds=1.2, bytes=24144),
+    Event("at", model="digits", name="training of qat_int8", reason="epoch 1 of 2, loss 0.3", done=60, total=120),
+    Event("trained", model="digits", name="training of qat_int8", seconds=3.0),
     Event("failed", model="digits", name="int4", reason="int4 of digits [1] cannot be converted"),
     Event("done", seconds=2.0),
 ]
@@ -33,6 +35,8 @@ def test_a_line_for_each_artefact_where_there_is_no_terminal():
     assert shown(io.StringIO()).splitlines() == [
         "converted digits int8 in 0.4 s, 34.9 kB",
         "computed digits reference in 1.2 s, 24.1 kB",
+        "training of qat_int8 for digits: epoch 1 of 2, loss 0.3",
+        "training of qat_int8 for digits done in 3.0 s",
         "failed digits int4: int4 of digits [1] cannot be converted",
     ]
 

@@ -16,7 +16,10 @@ from . import plans
 
 pytestmark = pytest.mark.slow
 
-TENSORFLOW = [recipe for recipe in RECIPES if "tensorflow" in RECIPES[recipe].toolchains]
+# What is trained further is converted in test_training.py.
+TENSORFLOW = [
+    recipe for recipe in RECIPES if "tensorflow" in RECIPES[recipe].toolchains and not RECIPES[recipe].training
+]
 LITERT = [recipe for recipe in RECIPES if "litert" in RECIPES[recipe].toolchains]
 
 

@@ -97,6 +97,7 @@ def network_bytes(
         outside: Keep the constants outside the flatbuffer's tables.
     """
     real = values or trained()
+    recipe = {"qat_int8": "int8", "pruned_int8": "int8", "pruned_float32": "float32"}.get(recipe, recipe)
     stored = {name: store(recipe, name, real) for name in real}
     for name, change in (spoil or {}).items():
         stored[name] = change(stored[name])

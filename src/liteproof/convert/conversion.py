@@ -32,7 +32,12 @@ from liteproof.store import Store, file_sha256
 _TASKS_A_WORKER = 4
 _MOST_WORKERS = 4
 
-_KEPT: Mapping[str, EventKind] = {"reference": "reference", "make": "made"}
+# What the store keeps of a task that is no variant: the event that tells of it, its kind in the store, its suffix.
+_KEPT: Mapping[str, tuple[EventKind, str, str]] = {
+    "reference": ("reference", "reference", ".npz"),
+    "make": ("made", "samples", ".npz"),
+    "train": ("trained", "training", ".zip"),
+}
 
 
 def missing(plan: Plan, store: Store, cases: Iterable[Case] | None = None) -> tuple[Task, ...]:
@@ -50,7 +55,7 @@ def missing(plan: Plan, store: Store, cases: Iterable[Case] | None = None) -> tu
     """
     tasks: dict[str, Task] = {}
     for model, variants in _wanted(plan, cases):
-        converted = (_variant(model, variant) for variant in variants)
+        converted = (task for variant in variants for task in _variant(model, variant))
         for task in (*_samples(model, variants), _float32(model), _reference(model), *converted):
             if task.key not in tasks and store.get(task.key) is None:
                 tasks[task.key] = task
@@ -93,7 +98,7 @@ def prepare(
     with _locked(store, tasks):
         tasks = missing(plan, store, chosen)
         with tempfile.TemporaryDirectory(prefix="liteproof-", ignore_cleanup_errors=True) as folder:
-            run = _Run(store, _with_exports(tasks), Path(folder), plan.root, progress, command)
+            run = _Run(store, list(_with_origins(tasks, store)), Path(folder), plan.root, progress, command)
             run.to_the_end(workers or _worth_starting(len(tasks)))
     progress(Event("done", seconds=time.perf_counter() - started))
 
@@ -112,7 +117,9 @@ def _wanted(plan: Plan, cases: Iterable[Case] | None) -> Iterator[tuple[Model, l
 
 def _samples(model: Model, variants: Iterable[Variant]) -> Iterator[Task]:
     """The sets whose arrays have to be made: the evaluation set, and what the variants are made from or held to."""
-    wanted = {"evaluation", *(["calibration"] if any(v.promise.calibrated for v in variants) else [])}
+    wanted = {"evaluation"}
+    wanted |= {"calibration"} if any(v.promise.calibrated for v in variants) else set()
+    wanted |= {"training"} if any(v.training and v.training.key for v in variants) else set()
     for name, samples in model.sets.items():
         if name in wanted and samples.key is not None:
             yield Task("make", samples.key, model, name, samples=samples)
@@ -128,21 +135,34 @@ def _reference(model: Model) -> Task:
     return Task("reference", model.reference_key, model, "reference")
 
 
-def _variant(model: Model, variant: Variant) -> Task:
+def _variant(model: Model, variant: Variant) -> Iterator[Task]:
+    """A variant, and the float32 file of the same weights where those are not the source's."""
+    training = variant.training
+    if training is not None and training.float32 is not None:
+        yield Task("copy", training.float32_key, model, f"float32 of {variant.name}", file=training.float32)
+    elif training is not None and training.float32_key != variant.key:
+        name = f"float32 of {variant.name}"
+        yield Task("convert", training.float32_key, model, name, "float32", "tensorflow", training=training)
     if variant.file is not None:
-        return Task("copy", variant.key, model, variant.name, file=variant.file)
+        yield Task("copy", variant.key, model, variant.name, file=variant.file)
+        return
     toolchain = variant.toolchain or variant.promise.default_toolchain
-    return Task("convert", variant.key, model, variant.name, variant.recipe, toolchain, variant.options)
+    yield Task(
+        "convert", variant.key, model, variant.name, variant.recipe, toolchain, variant.options, training=training
+    )
 
 
-def _with_exports(tasks: Iterable[Task]) -> Iterator[Task]:
-    """The tasks, each first one that starts from an exported source after the task that exports it."""
-    exported = set()
+def _with_origins(tasks: Iterable[Task], store: Store) -> Iterator[Task]:
+    """The tasks, each first one that starts from an exported or a trained source after the task that makes that."""
+    there = set()
     for task in tasks:
-        key = export_key(task.model)
-        if key in task.needs and key not in exported:
-            exported.add(key)
-            yield Task("export", key, task.model, "source")
+        if task.kind == "convert" and task.origin not in there:
+            there.add(task.origin)
+            if task.origin == export_key(task.model):
+                yield Task("export", task.origin, task.model, "source")
+            elif task.training is not None and store.get(task.origin) is None:
+                name = f"training of {task.name.removeprefix('float32 of ')}"
+                yield Task("train", task.origin, task.model, name, training=task.training)
         yield task
 
 
@@ -240,7 +260,7 @@ class _Run:
                 self._fail(task, f"{task.name} of {task.model.name} cannot be read: {error.strerror or error}")
 
     def _fetch(self) -> None:
-        """Let workers find what they need of what the store has: float32 files and arrays."""
+        """Let workers find what they need of what the store has: float32 files, trained sources and arrays."""
         made = {task.key for task in self._waiting}
         for key in {key for task in self._waiting for key in task.needs} - made:
             entry = self._store.get(key)
@@ -308,9 +328,8 @@ class _Run:
         return self._folder / key
 
     def _keep(self, task: Task, content: bytes | Path, seconds: float, meta: dict[str, object]) -> None:
-        kept = _KEPT.get(task.kind, "converted")
-        suffix = ".tflite" if kept == "converted" else ".npz"
-        meta = {**meta, "kind": {"made": "samples", "reference": "reference"}.get(kept, "variant")}
+        kept, kind, suffix = _KEPT.get(task.kind, ("converted", "variant", ".tflite"))
+        meta = {**meta, "kind": kind}
         entry = self._store.put(task.key, content, suffix=suffix, meta={**meta, "model": task.model.name})
         if task.kind == "make" and isinstance(content, Path):
             content.unlink()

@@ -12,6 +12,7 @@ loaded before it is fed: `open_samples` opens any set of a plan, whatever form t
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
 import sys
 import traceback
@@ -109,6 +110,48 @@ def inputs_of(samples: PlannedSamples, inputs: Sequence[Input], made: Callable[[
     """
     arrays = open_samples(samples, made)
     return by_input({name: array for name, array in arrays.items() if name != LABELS}, inputs, Path(samples.path))
+
+
+def training(
+    model: Model, inputs: Sequence[Input], made: Callable[[str], Path]
+) -> tuple[Values, npt.NDArray[Any], int]:
+    """What a source is trained further on, in the inputs' types, without the samples that variants are judged on.
+
+    Returns:
+        The inputs, each of shape (n, …); what the source should answer, shape (n, …), which for a regression without an
+        array y is its own input; and how many samples were left out.
+
+    Raises:
+        UsageError: if there is no training set, if it does not fit, or if the evaluation set holds all of it.
+    """
+    samples = model.training
+    if samples is None:
+        raise UsageError("there is no training set", expected="training in [data]", where=model.manifest.path)
+    values = cast(inputs_of(samples, inputs, made), inputs)
+    y = open_samples(samples, made).get(LABELS)
+    if y is None and model.task != "regression":
+        raise UsageError(
+            "the training set has no labels",
+            expected="an array y beside x: the number of each sample's class",
+            where=samples.path,
+            next="save it with numpy.savez(…, x=x, y=y)",
+        )
+    judged = set(_digests(cast(evaluation(model, inputs, made), inputs)))
+    kept = np.array([digest not in judged for digest in _digests(values)])
+    if not kept.any():
+        raise UsageError(
+            "the training set holds evaluation samples only",
+            expected="other samples: a variant is never judged on what it was trained on",
+            where=samples.path,
+        )
+    answers = np.asarray(next(iter(values.values())) if y is None else y)
+    return {name: array[kept] for name, array in values.items()}, answers[kept], int(len(kept) - kept.sum())
+
+
+def _digests(values: Values) -> list[bytes]:
+    """A digest of each sample, all of its inputs together."""
+    samples = zip(*values.values(), strict=True)
+    return [hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in one)).digest() for one in samples]
 
 
 def by_input(arrays: Values, inputs: Sequence[Input], path: Path) -> Values:

@@ -53,7 +53,8 @@ class Worker:
             command: The program; the folder and the root follow as arguments.
             folder: Where it leaves what it makes.
             root: The folder that Python callables of a manifest are imported from.
-            keras: Which package `tensorflow.keras` is there: "keras", or "tf-keras".
+            keras: Which package `tensorflow.keras` is there: "keras", or "tf-keras". With "both" it is "keras" until
+                training has imported the other one; no other source is loaded there.
         """
         self.keras = keras
         self.task: Task | None = None

@@ -48,6 +48,10 @@ def _line(event: Event) -> str | None:
         return f"computed {event.model} reference in {event.seconds:.1f} s, {size(event.bytes)}"
     if event.kind == "made":
         return f"made {event.model} {event.name} set in {event.seconds:.1f} s, {size(event.bytes)}"
+    if event.kind == "at" and event.reason:
+        return f"{event.name} for {event.model}: {event.reason}"
+    if event.kind == "trained":
+        return f"{event.name} for {event.model} done in {event.seconds:.1f} s"
     if event.kind == "failed":
         return f"failed {event.model} {event.name}: {event.reason}"
     return None
@@ -73,7 +77,7 @@ class _Bars:
         self._display: Progress | None = None
         self._bars: dict[str, TaskID] = {}
         self._wait: TaskID | None = None
-        self._current: dict[str, list[str]] = {}  # by model, what is being made
+        self._current: dict[str, dict[str, str]] = {}  # by model, what is being made, and how far it is
 
     def hear(self, event: Event) -> None:
         """Show what has happened."""
@@ -87,16 +91,15 @@ class _Bars:
             self._bars[event.model] = display.add_task(event.model, total=event.total, what="")
         if event.model not in self._bars:
             return
-        current = self._current.setdefault(event.model, [])
+        current = self._current.setdefault(event.model, {})
         if event.kind == "started":
-            current.append(event.name)
+            current[event.name] = event.name
         elif event.kind == "at":
-            told = f"{event.name} {event.done} of {event.total}"
-            current[:] = [told if name.split(" ")[0] == event.name else name for name in current]
+            current[event.name] = f"{event.name} {event.done} of {event.total}"
         elif event.kind != "planned":
-            current[:] = [name for name in current if name.split(" ")[0] != event.name]
+            current.pop(event.name, None)
             display.advance(self._bars[event.model])
-        display.update(self._bars[event.model], what=", ".join(current))
+        display.update(self._bars[event.model], what=", ".join(current.values()))
         if event.kind == "failed":
             display.console.print(_line(event), style="red", markup=False, highlight=False)
 

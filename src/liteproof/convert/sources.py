@@ -63,7 +63,7 @@ def load(model: Model, root: str) -> Source:
     path = unchanged(model.source)
     if model.source_kind == "savedmodel":
         return _from_savedmodel(path, model.name)
-    return _from_keras(keras_source.load(keras_source.of_model(model, root, path)))
+    return from_keras(keras_source.load(keras_source.of_model(model, root, path)))
 
 
 def export(source: Source, folder: Path) -> None:
@@ -158,7 +158,7 @@ def _savedmodel_reason(text: str) -> str:
 # -- Keras ------------------------------------------------------------------------------------------------------------
 
 
-def _from_keras(keras_model: Any) -> Source:
+def from_keras(keras_model: Any) -> Source:
     """The function of a Keras model: one argument for each input, outputs named as `model.export()` names them."""
     import tensorflow as tf
 

@@ -15,11 +15,22 @@ from typing import Any, Literal
 import msgspec
 
 from liteproof.errors import LiteproofError, UsageError
-from liteproof.plan import File, Model, Samples
+from liteproof.plan import File, Model, Samples, Training
 from liteproof.recipes import RECIPES
 
 EventKind = Literal[
-    "waiting", "planned", "started", "at", "made", "exported", "converted", "reference", "failed", "usage", "done"
+    "waiting",
+    "planned",
+    "started",
+    "at",
+    "made",
+    "exported",
+    "trained",
+    "converted",
+    "reference",
+    "failed",
+    "usage",
+    "done",
 ]
 
 
@@ -29,7 +40,8 @@ class Task:
 
     Attributes:
         kind: "copy" a file that is taken as it is; "make" the arrays of a set of samples; "export" the source once for
-            all recipes; "convert" a variant; "reference": the source's predictions on the evaluation set.
+            all recipes; "train" it further; "convert" a variant; "reference": the source's predictions on the
+            evaluation set.
         key: Where the store keeps the result; of an export, what names it in the workers' folder.
         model: The model that it is for.
         name: What it makes, for people: a recipe or a variant's name, "reference", "source".
@@ -38,9 +50,10 @@ class Task:
         options: What else decides a variant's bytes.
         file: What is copied.
         samples: The set whose arrays are made.
+        training: The training that is to be done, or that the variant starts from.
     """
 
-    kind: Literal["copy", "make", "export", "convert", "reference"]
+    kind: Literal["copy", "make", "export", "train", "convert", "reference"]
     key: str
     model: Model
     name: str
@@ -49,20 +62,31 @@ class Task:
     options: Mapping[str, Any] = field(default_factory=dict)
     file: File | None = None
     samples: Samples | None = None
+    training: Training | None = None
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Keys of what must be there before: an exported source, the float32 variant, arrays."""
+        """Keys of what must be there before: an exported or a trained source, the float32 variant, arrays."""
         if self.kind == "reference":
             return _made(self.model.evaluation)
+        if self.kind == "train":
+            return *_made(self.model.evaluation), *_made(self.model.training)
         if self.kind != "convert":
             return ()
-        first = export_key(self.model) if self.toolchain == "tensorflow" else self.model.float32_key
-        return first, *(_made(self.model.calibration) if RECIPES[self.recipe].calibrated else ())
+        return self.origin, *(_made(self.model.calibration) if RECIPES[self.recipe].calibrated else ())
+
+    @property
+    def origin(self) -> str:
+        """Key of what a variant is converted from."""
+        if self.training is not None and self.training.key is not None:
+            return self.training.key
+        return export_key(self.model) if self.toolchain == "tensorflow" else self.model.float32_key
 
     @property
     def keras(self) -> str | None:
-        """Which Keras its worker must have, "keras" or "tf-keras"; None where any will do."""
+        """Which Keras its worker must have: "keras", "tf-keras", or "both" to train; None where any will do."""
+        if self.kind == "train":
+            return "tf-keras" if self.model.keras == "tf-keras" else "both"
         if self.kind not in ("export", "reference") or self.model.source_kind not in ("keras", "h5"):
             return None
         return self.model.keras or "keras"
@@ -72,6 +96,8 @@ class Task:
         """How the reason begins if it fails."""
         if self.kind == "export":
             return f"the source of {self.model.name} cannot be converted"
+        if self.kind == "train":
+            return f"the source of {self.model.name} cannot be trained further"
         if self.kind == "reference":
             return f"the source of {self.model.name} gives no predictions"
         if self.kind == "make":
@@ -85,17 +111,17 @@ class Event:
 
     Attributes:
         kind: "waiting" until another run is done with the same models; "planned" with the number of a model's steps;
-            "started" on a task; "at" a point of it, `done` of `total`; "made", "exported", "converted" and "reference"
-            are its good ends; "failed" with the reason; "usage" if the request is wrong, which ends the run; "done"
-            with everything.
+            "started" on a task; "at" a point of it, `done` of `total`; "made", "exported", "trained", "converted" and
+            "reference" are its good ends; "failed" with the reason; "usage" if the request is wrong, which ends the
+            run; "done" with everything.
         key: Where the store keeps what was made.
         model: The model's name.
         name: What was made, for people.
-        reason: Why it failed.
+        reason: Why it failed, or how far a training is.
         seconds: What it took.
         bytes: The artefact's size.
-        done: Samples that are done.
-        total: Number of steps, or of samples.
+        done: Samples or training steps that are done.
+        total: Number of steps, of samples, or of training steps.
         meta: How it was made, for the store.
         error: found, expected, where and next of a wrong request.
     """

@@ -98,6 +98,14 @@ def _int16x8(converter: Converter, samples: Samples | None) -> None:
     converter.target_spec.supported_ops = [tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
 
 
+def _qat_int8(converter: Converter, samples: Samples | None) -> None:  # noqa: ARG001
+    """8 bits inside and at both ends, with the ranges that training has found."""
+    import tensorflow as tf
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+
+
 RECIPES: Mapping[str, Setting] = {
     "float32": _float32,
     "dynamic_range": _dynamic_range,
@@ -106,6 +114,9 @@ RECIPES: Mapping[str, Setting] = {
     "uint8": _uint8,
     "int8_float_io": _int8_float_io,
     "int16x8": _int16x8,
+    "qat_int8": _qat_int8,
+    "pruned_float32": _float32,
+    "pruned_int8": _int8,
 }
 
 

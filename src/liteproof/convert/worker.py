@@ -22,7 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from liteproof.convert.tasks import Event, Task, decode_task, encode, export_key, sentence, wrong_request
+from liteproof.convert.tasks import Event, Task, decode_task, encode, sentence, wrong_request
 from liteproof.errors import LiteproofError, ModelError, UsageError
 from liteproof.manifest.source import Input, find_expectation
 from liteproof.plan import Model
@@ -33,17 +33,25 @@ if TYPE_CHECKING:
     from liteproof.convert.reference import Predictions
     from liteproof.convert.sources import Source
 
-_DONE = {"make": "made", "export": "exported", "convert": "converted", "reference": "reference"}
+_DONE = {"make": "made", "export": "exported", "train": "trained", "convert": "converted", "reference": "reference"}
 _PACKAGES = {
     "tensorflow": ("tensorflow", "keras", "numpy"),
     "keras": ("tensorflow", "keras", "numpy"),
     "tf-keras": ("tensorflow", "tf-keras", "numpy"),
+    "training": ("tensorflow-model-optimization", "tf-keras", "tensorflow", "keras", "numpy"),
     "litert": ("litert-quantizer", "ai-edge-litert", "numpy"),
     "runtime": ("ai-edge-litert", "numpy"),
 }
 
 
 _BETWEEN_EVENTS_S = 0.2
+
+# Packages that a user may lack: the extra that has them, and what they are for.
+_INSTALLED_BY = {
+    **dict.fromkeys(("tensorflow", "keras", "litert_quantizer", "ai_edge_litert"), ("convert", "converting")),
+    "tf_keras": ("legacy", "files of Keras 2"),
+    "tensorflow_model_optimization": ("train", "training further"),
+}
 
 
 def main(folder: str, root: str) -> None:
@@ -65,14 +73,9 @@ def answer(task: Task, work: Workplace) -> Event:
     except UsageError as error:
         return wrong_request(error)
     except ImportError as error:
-        if error.name and error.name.partition(".")[0] in (
-            "tensorflow",
-            "keras",
-            "tf_keras",
-            "litert_quantizer",
-            "ai_edge_litert",
-        ):
-            return wrong_request(_not_installed(error.name))
+        missing = (error.name or "").partition(".")[0]
+        if missing in _INSTALLED_BY:
+            return wrong_request(_not_installed("tensorflow_model_optimization" if task.kind == "train" else missing))
         return _failed(task, error, started)
     except Exception as error:  # a converter raises what its parts raise; none of it may end the other tasks
         return _failed(task, error, started)
@@ -92,10 +95,11 @@ def _one_line(error: Exception) -> str:
 
 
 def _not_installed(package: str) -> UsageError:
+    extra, what = _INSTALLED_BY[package]
     return UsageError(
         f"{package} is not installed, and the store lacks what it would make",
-        expected="the packages for converting",
-        next="pip install 'liteproof[convert]'",
+        expected=f"the packages for {what}",
+        next=f"pip install 'liteproof[{extra}]'",
     )
 
 
@@ -125,6 +129,14 @@ class Workplace:
             self._loaded = None  # two at once would take twice the memory
             self._loaded = (model.float32_key, load(model, self.root))
         return self._loaded[1]
+
+    def exported(self, task: Task) -> Path:
+        """The SavedModel that a variant is converted from: the source's, or what training made of it."""
+        if task.training is None:
+            return self.path(task.origin)
+        from liteproof.convert.trained import unpacked
+
+        return unpacked(self.path(task.origin), self.folder, aware=RECIPES[task.recipe].training == "aware")
 
 
 def _import_tensorflow(keras: str | None = None) -> None:
@@ -174,6 +186,18 @@ def _export(task: Task, work: Workplace) -> Mapping[str, Any]:
     return {}
 
 
+def _train(task: Task, work: Workplace) -> Mapping[str, Any]:
+    source = work.source(task.model)
+    from liteproof.convert.trained import train_source
+
+    def report(text: str, done: int, total: int) -> None:
+        if work.tell is not None:
+            work.tell(Event("at", task.key, task.model.name, task.name, text, done=done, total=total))
+
+    facts = train_source(source, task, work, report)
+    return {**_made_by("tensorflow_model_optimization", "training"), **facts}
+
+
 def _convert(task: Task, work: Workplace) -> Mapping[str, Any]:
     make = {"tensorflow": _by_tensorflow, "litert": _by_litert}[task.toolchain]
     work.path(task.key).write_bytes(make(task, work))
@@ -186,7 +210,7 @@ def _by_tensorflow(task: Task, work: Workplace) -> bytes:
     from liteproof.convert.sources import exported_inputs
     from liteproof.convert.tensorflow_recipes import convert
 
-    exported = work.path(export_key(task.model))
+    exported = work.exported(task)
     return convert(task.recipe, exported, _samples(task, exported_inputs(exported), work))
 
 
@@ -275,6 +299,7 @@ def _version(package: str) -> str:
 _DO: Mapping[str, Callable[[Task, Workplace], Mapping[str, Any]]] = {
     "make": _make,
     "export": _export,
+    "train": _train,
     "convert": _convert,
     "reference": _reference,
 }

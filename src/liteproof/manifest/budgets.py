@@ -46,7 +46,7 @@ class Budgets:
     def limits_for(self, model: Model, variant: Variant, target: str) -> dict[str, float]:
         """Every limit that holds for this variant on this target, of metrics that can apply to it."""
         merged = {metric.name: metric.default for metric in METRICS.values() if metric.default is not None}
-        merged |= variant.promise.budgets
+        merged |= variant.default_budgets
         for level in ((None, None), (None, target), (variant.name, None), (variant.name, target)):
             merged |= self.limits.get(level, {})
         return _applicable(merged, model, variant)

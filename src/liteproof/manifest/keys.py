@@ -28,6 +28,7 @@ _TENSORFLOW = ("tensorflow", "tensorflow-cpu")
 _KERAS = "keras"
 _LITERT = (("litert-quantizer",), ("ai-edge-litert",))
 _RUNTIME = (("ai-edge-litert",),)
+_TRAINING = (("tf-keras",), ("tensorflow-model-optimization",))
 
 
 @functools.cache
@@ -88,12 +89,33 @@ def float32_key(source: Source) -> str:
 RECIPES_REVISION = 1
 
 
+def training_key(source: Source, method: str, settings: Mapping[str, object]) -> str:
+    """Key of a source that is trained further.
+
+    Args:
+        source: What is trained.
+        method: "aware" or "pruning".
+        settings: The digest of the data, epochs, batch size, learning rate, seed … (JSON values).
+    """
+    return digest_of(
+        {
+            "artefact": "training",
+            "recipes": RECIPES_REVISION,
+            "source": source._parts(),
+            "method": method,
+            "settings": dict(settings),
+            "versions": _versions((*source._packages, *_TRAINING)),
+        }
+    )
+
+
 def variant_key(
     source: Source,
     recipe: str,
     toolchain: str,
     calibration: Mapping[str, str] | None,
     options: Mapping[str, object],
+    training: str | None = None,
 ) -> str:
     """Key of a variant that is converted.
 
@@ -103,13 +125,15 @@ def variant_key(
         toolchain: "tensorflow" or "litert".
         calibration: Identity of the calibration set, for a recipe that needs one.
         options: What else decides the bytes (JSON values).
+        training: Key of what further training made of the source, for a recipe that starts from that.
     """
     from_tensorflow = toolchain == "tensorflow"
+    origin: object = source._parts() if from_tensorflow else float32_key(source)
     return digest_of(
         {
             "artefact": "variant",
             "recipes": RECIPES_REVISION,
-            "source": source._parts() if from_tensorflow else float32_key(source),
+            "source": {"training": training} if training else origin,
             "recipe": recipe,
             "toolchain": toolchain,
             "versions": _versions(source._packages if from_tensorflow else _LITERT),

@@ -20,6 +20,7 @@ from liteproof import plan
 from liteproof.accepted import read as read_accepted
 from liteproof.checks import METRICS
 from liteproof.manifest import keys
+from liteproof.manifest import training as training_keys
 from liteproof.manifest.budgets import Budgets, read_budgets
 from liteproof.manifest.data import Arrays
 from liteproof.manifest.files import Folder
@@ -134,7 +135,7 @@ class _Resolving:
             reference_key=keys.reference_key(identity, evaluation.samples.sha256),
             variants=tuple(
                 dataclasses.replace(
-                    self._variant(name, table, source, identity, calibration),
+                    self._variant(name, table, source, identity, calibration, self._trained_on(evaluation, training)),
                     accepted=baselines.get(name, {}),
                     **self._interface(name, table, evaluation.inputs),
                 )
@@ -285,6 +286,7 @@ class _Resolving:
         source: plan.File,
         identity: keys.Source,
         calibration: plan.Samples | None,
+        trained_on: Mapping[str, object] | None,
     ) -> plan.Variant:
         place = self.place.at("variants").at(name)
         recipe = self._recipe(name, table, place)
@@ -293,7 +295,9 @@ class _Resolving:
             if table.toolchain:
                 raise place.wrong(f"toolchain in {place.name} beside file", "one of the two", "remove toolchain")
             file = self.memory.file(self.folder.find(table.file, "file", place))
-            return plan.Variant(name, recipe, None, file, keys.file_key(file.sha256), {}, waivers=waivers)
+            key, options = keys.file_key(file.sha256), training_keys.claims(table, RECIPES[recipe], place)
+            trained = self._trained_elsewhere(table, recipe, place)
+            return plan.Variant(name, recipe, None, file, key, {}, options=options, waivers=waivers, training=trained)
         if identity.kind == "tflite" and recipe == "float32" and table.toolchain is None:
             return plan.Variant(name, recipe, None, source, keys.file_key(source.sha256), {}, waivers=waivers)
         toolchain = self._toolchain(recipe, table, identity.kind, place)
@@ -306,8 +310,44 @@ class _Resolving:
                     'add calibration = "calibration.npz" to [data], with some hundred training samples',
                 )
             calibrated_on = {"sha256": calibration.sha256}
-        key = keys.variant_key(identity, recipe, toolchain, calibrated_on, {})
-        return plan.Variant(name, recipe, toolchain, None, key, {}, waivers=waivers)
+        trained = self._training(table, recipe, identity, trained_on, place)
+        made_by = training_keys.CONVERTED_BY.get(recipe, recipe)
+        key = keys.variant_key(identity, made_by, toolchain, calibrated_on, {}, trained.key if trained else None)
+        options = training_keys.claims(table, RECIPES[recipe], place)
+        return plan.Variant(name, recipe, toolchain, None, key, {}, options=options, waivers=waivers, training=trained)
+
+    def _trained_on(self, evaluation: Found, training: plan.Samples | None) -> dict[str, object] | None:
+        """What decides a training beside a variant's own keys: the samples, those left out, what the loss is for."""
+        if training is None:
+            return None
+        given = self.manifest.model
+        left_out = evaluation.samples.sha256
+        return {"data": training.sha256, "left_out": left_out, "task": given.task, "outputs": given.outputs}
+
+    def _training(
+        self,
+        table: VariantTable,
+        recipe: str,
+        identity: keys.Source,
+        trained_on: Mapping[str, object] | None,
+        place: Place,
+    ) -> plan.Training | None:
+        """How the source is trained further for a recipe that asks for it."""
+        promise = RECIPES[recipe]
+        training_keys.require_sense(table, promise, identity.kind, trained_on is not None, place)
+        if not promise.training:
+            return None
+        settings = training_keys.settings(table, promise)
+        key = keys.training_key(identity, promise.training, {**settings, **(trained_on or {})})
+        float32 = keys.variant_key(identity, "float32", "tensorflow", None, {}, key)
+        return plan.Training(float32, None, key, promise.training, settings)
+
+    def _trained_elsewhere(self, table: VariantTable, recipe: str, place: Place) -> plan.Training | None:
+        training_keys.require_sense_of_file(table, RECIPES[recipe], place)
+        if table.float32 is None:
+            return None
+        float32 = self.memory.file(self.folder.find(table.float32, "float32", place))
+        return plan.Training(keys.file_key(float32.sha256), float32)
 
     def _interface(self, name: str, table: VariantTable, inputs: Sequence[str]) -> dict[str, Any]:
         place = self.place.at("variants").at(name)

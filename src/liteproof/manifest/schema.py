@@ -76,6 +76,13 @@ _CustomObjects = Annotated[
 _Destination = Annotated[
     str, Meta(pattern=r"^[^\s-]\S*$", description="Whatever ssh(1) takes as a destination; none: this machine.")
 ]
+_Epochs = Annotated[int, Meta(ge=1, le=100_000, description="Times that training goes through the training set.")]
+_BatchSize = Annotated[int, Meta(ge=1, le=1_000_000, description="Samples of one training step. Default: 32.")]
+_LearningRate = Annotated[float, Meta(ge=1e-9, le=10.0, description="Learning rate of Adam. Default: 0.0001.")]
+_Seed = Annotated[int, Meta(ge=0, le=2**32 - 1, description="Decides the order of training samples. Default: 0.")]
+_Sparsity = Annotated[
+    float, Meta(ge=0.01, le=0.99, description="Share of each layer's weights that pruning sets to zero.")
+]
 _Interpreter = Annotated[str, Meta(pattern=r"\S", description="The interpreter that runs the suites there.")]
 
 
@@ -213,6 +220,18 @@ class VariantTable(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="Who converts. Default: tensorflow where it knows the recipe."),
     ] = None
     file: Annotated[str | None, Meta(description="A .tflite that was built elsewhere, judged as it is.")] = None
+    float32: Annotated[
+        str | None,
+        Meta(description="Beside a file that was trained further: the float .tflite of the same weights."),
+    ] = None
+    epochs: _Epochs | None = None
+    batch_size: _BatchSize | None = None
+    learning_rate: _LearningRate | None = None
+    seed: _Seed | None = None
+    loss: Annotated[
+        str | None, Meta(description="A loss that tf-keras knows by name. Default: as the task has it.")
+    ] = None
+    sparsity: _Sparsity | None = None
     input_scale: Annotated[
         _Factor | None,
         Meta(description="The input is fed with source × input_scale + input_offset: a number, or one a channel."),

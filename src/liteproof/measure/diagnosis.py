@@ -114,7 +114,7 @@ def top_of_diagnosis(case: Subject) -> tuple[str, ...]:
         case.open("builtin")  # tried in a process of its own first
         evaluation = case.evaluation.at(case.evaluation.evenly(SAMPLES))
         found = diagnose(
-            case.float32.path,
+            case.same_weights.path,
             case.file.path,
             evaluation.x,
             case.variant.promise,

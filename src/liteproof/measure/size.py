@@ -6,9 +6,19 @@
 
 from __future__ import annotations
 
+import zlib
+from pathlib import Path
+
+import numpy as np
+
 from liteproof.checks import Measurement
 from liteproof.recipes import Recipe
 from liteproof.tflite.facts import Facts, expected_bytes
+from liteproof.tflite.matching import Parameter, parameters
+from liteproof.tflite.reader import Model
+
+# Operators whose weights pruning takes; depthwise weights it leaves.
+_PRUNED = frozenset({"CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"})
 
 
 def size_ratio(variant_bytes: int, float32_bytes: int) -> Measurement:
@@ -32,6 +42,43 @@ def source_size_ratio(variant_bytes: int, source_bytes: int) -> Measurement:
 def size_bytes(variant_bytes: int) -> Measurement:
     """File bytes."""
     return Measurement("size_bytes", float(variant_bytes))
+
+
+def compressed_ratio(variant: Path, float32: Path) -> Measurement:
+    """What is left of the file after deflate, over what is left of the float32 variant's."""
+    ours, theirs = (len(zlib.compress(path.read_bytes())) for path in (variant, float32))
+    return Measurement("compressed_ratio", ours / theirs, detail=f"{ours:,} of {theirs:,} bytes after deflate")
+
+
+def sparsity(model: Model) -> Measurement:
+    """The smallest share of zeros in the weights of a convolution or dense layer, to the nearest weight.
+
+    n weights can be pruned to a sparsity only up to half a weight, so half a weight is added: 22 zeros of 30 are 0.75.
+    """
+    weights = [
+        parameter for parameter in parameters(model) if parameter.role == "weight" and parameter.operator in _PRUNED
+    ]
+    if not weights:
+        return Measurement("sparsity", 0.0, detail="the network has no convolution and no dense layer")
+    zeros = [(parameter.tensor.elements - int(np.count_nonzero(parameter.values)), parameter) for parameter in weights]
+    shares = [min(1.0, (count + 0.5) / max(parameter.tensor.elements, 1)) for count, parameter in zeros]
+    worst = int(np.argmin(shares))
+    count, least = zeros[worst]
+    total = sum(count for count, _ in zeros) / max(1, sum(parameter.tensor.elements for parameter in weights))
+    return Measurement(
+        "sparsity",
+        shares[worst],
+        detail=f"{total:.4f} of all; least in {_weight(least)}: {count:,} of {least.tensor.elements:,} are zero",
+        causes=(
+            "training ended before pruning had come to its end, or went on without it",
+            "the file was converted from weights that were not pruned",
+        ),
+        next=f"liteproof inspect {model.where}",
+    )
+
+
+def _weight(parameter: Parameter) -> str:
+    return f"'{parameter.tensor.name}' of {parameter.place}"
 
 
 def default_size_ratio(float32: Facts, recipe: Recipe) -> float:

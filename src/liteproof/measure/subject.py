@@ -38,7 +38,17 @@ from liteproof.measure.pairing import file_inputs, file_outputs, pair
 from liteproof.measure.probe import Outcome, probe
 from liteproof.measure.runtime import Kernels, Session, default_runtime, installed_runtimes, open_session
 from liteproof.measure.tensors import Array, TensorSpec, decode, match
-from liteproof.plan import Case, Delegate, InputDomain, Model, Target, Variant, Waiver, float_io_twin
+from liteproof.plan import (
+    Case,
+    Delegate,
+    InputDomain,
+    Model,
+    Target,
+    Variant,
+    Waiver,
+    float_io_twin,
+    same_weights_key,
+)
 from liteproof.store import Entry, Store, digest_of
 from liteproof.tflite.arithmetic import type_range
 from liteproof.tflite.facts import Facts, facts
@@ -309,6 +319,32 @@ class Subject:
         return match_weights(self.float32_flatbuffer, self.flatbuffer)
 
     @property
+    def same_weights(self) -> Entry:
+        """The float32 `.tflite` whose weights and activations the variant's are, rounded.
+
+        That is the model's, unless the variant was trained further.
+
+        Raises:
+            Unmeasured: if it could not be made, or if nobody knows it.
+        """
+        key = same_weights_key(self.model, self.variant)
+        if key is None:
+            raise Unmeasured(f"the float model that {self.variant.name} was trained as is not known")
+        return self._bench.entry(key, f"the float32 file of {self.variant.name}'s weights")
+
+    @cached_property
+    def same_weights_flatbuffer(self) -> Flatbuffer:
+        """That file as its tables have it."""
+        return read_model(self.same_weights.path)
+
+    @cached_property
+    def rounding(self) -> Matching:
+        """Which constant of the variant is which of `same_weights`; of the float32 variant, if that is not known."""
+        if same_weights_key(self.model, self.variant) in (None, self.model.float32_key):
+            return self.matching
+        return match_weights(self.same_weights_flatbuffer, self.flatbuffer)
+
+    @property
     def runtime(self) -> tuple[str, str]:
         """Name and release of the runtime that judges on this target."""
         name = self.runtime_name
@@ -543,15 +579,16 @@ class Subject:
     def activation_ranges(self, on: Literal["calibration", "evaluation"]) -> tuple[ActivationRange, ...]:
         """What each quantized activation can hold, and what the float32 variant's takes on one of the sets."""
         samples = self.calibration if on == "calibration" else self.evaluation
-        seen = self._bench.seen(f"{self.model.name} {on}", lambda: self._observe(samples))
-        ranges = activation_ranges(self.float32_flatbuffer, self.flatbuffer, seen)
+        key = same_weights_key(self.model, self.variant)
+        seen = self._bench.seen(f"{self.model.name} {on} {key}", lambda: self._observe(samples))
+        ranges = activation_ranges(self.same_weights_flatbuffer, self.flatbuffer, seen)
         # In another domain an input's range is not float32's; `saturation` looks at what it is fed with.
         return tuple(found for found in ranges if found.place != "input" or not self.variant.domains)
 
     def _observe(self, samples: Evaluation) -> Seen:
-        path, runtime = self.float32.path, self.runtime_name
+        path, runtime = self.same_weights.path, self.runtime_name
         session = open_session(path, runtime=runtime, kernels="builtin", preserve_all_tensors=True)
-        return observe(session, self.float32_flatbuffer, samples.at(samples.evenly(OBSERVED)).x)
+        return observe(session, self.same_weights_flatbuffer, samples.at(samples.evenly(OBSERVED)).x)
 
     def rerun(self) -> dict[str, tuple[Array, Array]]:
         """Each output of evaluation samples, and what a second session says, fed them in the opposite order."""

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import liteproof
 from liteproof.errors import ModelError
-from liteproof.plan import Case, File, Model, Plan, Samples, Target, Variant, float_io_twin
+from liteproof.plan import Case, File, Model, Plan, Samples, Target, Variant, float_io_twin, same_weights_key
 from liteproof.store import Entry, Store, file_sha256
 from liteproof.tflite.reader import OperatorCode, read_model
 
@@ -150,7 +150,8 @@ def _artefacts(
     keys = [model.float32_key, model.reference_key, *filter(None, made)]
     for variant in variants:
         twin = float_io_twin(model, variant)
-        keys += [variant.key, *([twin.key] if twin else [])]
+        trained = same_weights_key(model, variant)
+        keys += [variant.key, *([twin.key] if twin else []), *([trained] if trained else [])]
         keys += plan.host_answers.get(f"{model.name}-{variant.name}-{target.name}", {}).values()
     for key in dict.fromkeys(keys):
         entry = store.get(key)

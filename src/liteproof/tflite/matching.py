@@ -209,6 +209,12 @@ def match_weights(float32: Model, variant: Model) -> Matching:
     )
 
 
+def parameters(model: Model) -> tuple[Parameter, ...]:
+    """Every constant that carries real values, once, in the order of the operators that read them."""
+    found = {id(parameter.tensor): parameter for node in _nodes(model) for parameter in node.parameters}
+    return tuple(found.values())
+
+
 def _nodes(model: Model) -> Iterator[_Node]:
     """Every operator that reads real-valued constants, in order, subgraph after subgraph."""
     for number, graph in enumerate(model.subgraphs):
