@@ -138,6 +138,8 @@ def test_meta_says_how_it_was_made(desk):
     desk.behave(int8="warn:W0000 00:00:17.5 12 flags.cc:3] TFLite interpreter needs to link Flex delegate")
     desk.prepare()
     assert dict(desk.store.get(desk.key("int8")).meta) == {
+        "kind": "variant",
+        "model": "tiny",
         "toolchain": "fake 1.0",
         "seconds": 0.5,
         "warnings": ["TFLite interpreter needs to link Flex delegate"],
