@@ -398,6 +398,25 @@ class TestBootstrap:
         assert 0.93 <= np.mean([e.lower <= true for e in estimates]) <= 0.97
 
     @pytest.mark.slow
+    @pytest.mark.parametrize("n", [2001, 10_000])
+    def test_coverage_of_the_means_of_groups(self, n: int) -> None:
+        """Of many values groups are resampled; skewed ones, as drifts are."""
+        generator, runs, true = np.random.default_rng(13), 600, math.exp(0.5)
+        estimates = [mean_interval(generator.lognormal(0.0, 1.0, n), resamples=399, seed=i) for i in range(runs)]
+        noise = 3 * math.sqrt(0.95 * 0.05 / runs)
+        for covered in (
+            [e.upper >= true for e in estimates],
+            [e.interval[0] <= true <= e.interval[1] for e in estimates],
+        ):
+            assert abs(np.mean(covered) - 0.95) < noise + 0.01
+
+    def test_groups_are_as_wide_as_the_values_themselves(self) -> None:
+        values = np.random.default_rng(5).exponential(1.0, 2001)
+        singly, grouped = mean_interval(values[:2000]), mean_interval(values)
+        assert grouped.value == pytest.approx(values.mean())
+        assert grouped.upper - grouped.value == pytest.approx(singly.upper - singly.value, rel=0.15)
+
+    @pytest.mark.slow
     def test_coverage_of_ratios(self) -> None:
         """Never less than claimed; a median jumps from one value to the next, which makes its bootstrap wide."""
         generator, runs = np.random.default_rng(12), 1000

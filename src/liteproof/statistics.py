@@ -31,6 +31,8 @@ Floats = npt.NDArray[np.float64]
 # One more than this times a usual tail (0.025, 0.05) is a whole rank, so that no quantile needs interpolation
 # (Davison & Hinkley 1997, section 2.3).
 RESAMPLES = 1999
+# More values than this are resampled as the means of so many groups.
+MOST_RESAMPLED, GROUPS = 2000, 400
 
 
 # --- Rates: agreement, accuracy, recall ------------------------------------------------------------------------------
@@ -401,6 +403,10 @@ def mean_interval(
     n = 200 from lognormal(0, 1) the one-sided upper bound covers 93.7% against 93.0 (BCa), 91.0 (percentile) and
     90.5 (Student's t); where 19 of 20 values are nearly zero, 95.8 against 91.0, 85.0 and 83.4.
 
+    Of more than `MOST_RESAMPLED` values the means of `GROUPS` drawn at random are resampled in their place: their mean
+    and its standard error, and the skewness of t to the order of 1 / √n, are those of the values, and the time does
+    not grow with n.
+
     Source: Efron & Tibshirani 1993, section 12.5; Hall 1988, Ann. Stat. 16:927.
 
     Args:
@@ -425,8 +431,10 @@ def mean_interval(
     mean, error = float(np.mean(sample)), float(np.std(sample, ddof=1)) / math.sqrt(len(sample))
     if error <= 1e-12 * abs(mean):  # not 0: the mean of equal values may be an ulp off
         return Estimate(mean, (mean, mean), mean, mean)
-    centred = sample - mean
-    roots = np.concatenate([_studentised(centred[rows], error) for rows in _resampled(len(sample), resamples, seed)])
+    centred = _grouped(sample - mean, seed)
+    if len(centred) < len(sample):
+        error = float(np.std(centred, ddof=1)) / math.sqrt(len(centred))
+    roots = np.concatenate([_studentised(centred[rows], error) for rows in _resampled(len(centred), resamples, seed)])
     roots.sort()
     low, high = _tails(roots, (1 - _confidence(confidence)) / 2)
     lower, upper = _tails(roots, 1 - confidence)
@@ -570,6 +578,20 @@ def _resampled(n: int, resamples: int, seed: int) -> Iterator[npt.NDArray[np.int
     block = max(1, 1_000_000 // n)
     for start in range(0, resamples, block):
         yield generator.integers(0, n, size=(min(block, resamples - start), n))
+
+
+def _grouped(values: Floats, seed: int) -> Floats:
+    """The values, or where they are many the means of random groups of equal size, moved to a mean of 0.
+
+    Fewer values than a group holds are left out.
+    """
+    if len(values) <= MOST_RESAMPLED:
+        return values
+    size = -(-len(values) // GROUPS)
+    shuffled = np.random.default_rng(seed).permutation(values)
+    means: Floats = shuffled[: len(values) // size * size].reshape(-1, size).mean(axis=1)
+    means -= means.mean()
+    return means
 
 
 def _tails(ordered: Floats, tail: float) -> Interval:

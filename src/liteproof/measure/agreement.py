@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from liteproof.checks import Measurement
 from liteproof.errors import Unmeasured
-from liteproof.measure.decisions import UNDECIDED, Floats, clear_cases, decisions, probabilities
+from liteproof.measure.blocks import blocks, by_row
+from liteproof.measure.decisions import UNDECIDED, Floats, are_logits, clear_cases, decisions, probabilities
 from liteproof.statistics import mean_interval, samples_to_settle, wilson, wilson_lower, wilson_samples_to_settle
 
 FLIPS_NAMED = 5
@@ -66,39 +67,32 @@ def top1_agreement(
     """
     ours, theirs = decisions(outputs, threshold), decisions(reference, threshold)
     same = (ours == theirs) & (ours != UNDECIDED)
-    flipped = [
-        (int(sample), _class_name(int(theirs[sample]), labels), _class_name(int(ours[sample]), labels))
-        for sample in np.flatnonzero(~same)
-    ]
-    pairs = Counter(f"{source}→{variant}" for _, source, variant in flipped)
+    flipped = np.flatnonzero(~same)
+    named = [[_class_name(int(index), labels) for index in classes[flipped]] for classes in (theirs, ours)]
     clear = int(np.count_nonzero(clear_cases(reference, threshold) & ~same))
+    first = [[int(sample), *pair] for sample, *pair in zip(flipped[:FLIPS_KEPT], *named, strict=False)]
     evidence = {
-        "flips": dict(pairs.most_common()),
-        "flipped": [list(flip) for flip in flipped[:FLIPS_KEPT]],
+        "flips": dict(Counter(map("→".join, zip(*named, strict=True))).most_common()),
+        "flipped": first,
         "clear_flips": clear,
     }
-    return share("top1_agreement", same, detail=_told(flipped, clear), evidence=evidence)
+    detail = _told(first, len(flipped), clear, Counter(named[0])) if first else None
+    return share("top1_agreement", same, detail=detail, evidence=evidence)
 
 
-def _told(flipped: Sequence[tuple[int, str, str]], clear: int) -> str | None:
+def _told(first: Sequence[Sequence[object]], count: int, clear: int, losers: Counter[str]) -> str:
     """First flips, how many of them the source was sure of, and the classes that lost most."""
-    if not flipped:
-        return None
-    losers = Counter(source for _, source, _ in flipped).most_common(CLASSES_NAMED)
-    worst = ", ".join(f"{name} ({count})" for name, count in losers)
-    return f"{_first_flips(flipped)}; {clear} on clear cases, {len(flipped) - clear} on near-ties; most from {worst}"
+    worst = ", ".join(f"{name} ({lost})" for name, lost in losers.most_common(CLASSES_NAMED))
+    named = ", ".join(f"sample {sample}: {source} → {variant}" for sample, source, variant in first[:FLIPS_NAMED])
+    more = f" and {count - FLIPS_NAMED} more" if count > FLIPS_NAMED else ""
+    near = count - clear
+    return f"{count} flipped ({named}{more}); {clear} on clear cases, {near} on near-ties; most from {worst}"
 
 
 def _class_name(index: int, labels: tuple[str, ...] | None) -> str:
     if index == UNDECIDED:
         return "nothing"
     return labels[index] if labels and index < len(labels) else str(index)
-
-
-def _first_flips(flipped: Sequence[tuple[int, str, str]]) -> str:
-    named = ", ".join(f"sample {sample}: {source} → {variant}" for sample, source, variant in flipped[:FLIPS_NAMED])
-    more = f" and {len(flipped) - FLIPS_NAMED} more" if len(flipped) > FLIPS_NAMED else ""
-    return f"{len(flipped)} flipped ({named}{more})"
 
 
 def top5_agreement(reference: Floats, outputs: Floats) -> Measurement:
@@ -108,9 +102,12 @@ def top5_agreement(reference: Floats, outputs: Floats) -> Measurement:
         reference: Shape (n, classes), more than five classes.
         outputs: The same shape.
     """
-    best = np.argpartition(reference, -5, axis=1)[:, -5:]
-    ours = decisions(outputs)
-    return share("top5_agreement", (best == ours[:, None]).any(axis=1))
+
+    def among_best(theirs: Floats, ours: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        best = np.argpartition(theirs, -5, axis=1)[:, -5:]
+        return np.asarray((best == ours[:, None]).any(axis=1))
+
+    return share("top5_agreement", by_row(among_best, reference, decisions(outputs)))
 
 
 def confidence_drift(reference: Floats, outputs: Floats, threshold: float | None = None) -> Measurement:
@@ -126,14 +123,20 @@ def confidence_drift(reference: Floats, outputs: Floats, threshold: float | None
     Raises:
         Unmeasured: if no sample keeps its class.
     """
-    _difference(reference, outputs, "confidence_drift")
-    source, variant = probabilities(reference), probabilities(outputs)
+    _require_comparable(reference, outputs, "confidence_drift")
     winners = decisions(reference, threshold)
-    kept = np.flatnonzero(winners == decisions(outputs, threshold))
-    if not len(kept):
+    stays = winners == decisions(outputs, threshold)
+    if not stays.any():
         raise Unmeasured("confidence_drift: no sample keeps its class", expected="see top1_agreement")
-    column = winners[kept] if source.shape[1] > 1 else np.zeros(len(kept), np.int64)
-    moved = np.abs(variant[kept, column] - source[kept, column])
+    logits = are_logits(reference), are_logits(outputs)
+
+    def change(theirs: Floats, ours: Floats, winners: npt.NDArray[np.int64]) -> Floats:
+        source, variant = probabilities(theirs, logits=logits[0]), probabilities(ours, logits=logits[1])
+        winner = np.arange(len(source)), winners if source.shape[1] > 1 else np.zeros_like(winners)
+        return np.asarray(np.abs(variant[winner] - source[winner]))
+
+    kept = np.flatnonzero(stays)
+    moved = by_row(change, reference, outputs, winners)[kept]
     estimate = mean_interval(moved)
     return Measurement(
         "confidence_drift",
@@ -150,18 +153,27 @@ def _settle_mean(n: int, value: float, bound: float, limit: float) -> int | None
     return samples_to_settle(n, value, bound, limit)
 
 
-def _difference(reference: Floats, outputs: Floats, metric: str) -> Floats:
+def _require_comparable(reference: Floats, outputs: Floats, metric: str) -> None:
     if outputs.shape != reference.shape:
         raise Unmeasured(
             f"{metric}: the variant's outputs have shape {outputs.shape}",
             expected=f"the source's shape {reference.shape}",
         )
-    if not np.isfinite(outputs).all():
-        count = int(np.count_nonzero(~np.isfinite(outputs)))
+    count = sum(int(np.count_nonzero(~np.isfinite(rows))) for _, rows in blocks(outputs))
+    if count:
         raise Unmeasured(
             f"{metric}: {count} outputs are NaN or infinite", expected="finite outputs; see nonfinite_outputs"
         )
-    return outputs.astype(np.float64) - reference.astype(np.float64)
+
+
+def _differences(reference: Floats, outputs: Floats, metric: str) -> Iterator[npt.NDArray[np.float64]]:
+    """The variant's outputs less the source's, a block of samples after the other.
+
+    Raises:
+        Unmeasured: if they cannot be compared.
+    """
+    _require_comparable(reference, outputs, metric)
+    return (ours.astype(np.float64) - theirs.astype(np.float64) for _, theirs, ours in blocks(reference, outputs))
 
 
 def max_abs_error(reference: Floats, outputs: Floats, step: float | None = None) -> Measurement:
@@ -175,18 +187,19 @@ def max_abs_error(reference: Floats, outputs: Floats, step: float | None = None)
         outputs: The variant's, the same shape.
         step: Real value of one code of the variant's output; None for a float output.
     """
-    error = np.abs(_difference(reference, outputs, "max_abs_error"))
-    where = int(np.argmax(error.reshape(len(error), -1).max(axis=1)))
-    first = [float(f"{value:.7g}") for value in outputs.ravel()[:OUTPUTS_KEPT]]
+    differences = _differences(reference, outputs, "max_abs_error")
+    errors = np.concatenate([np.abs(block).reshape(len(block), -1).max(axis=1) for block in differences])
+    where = int(np.argmax(errors))
+    first = [float(f"{value:.7g}") for value in outputs[:OUTPUTS_KEPT].ravel()[:OUTPUTS_KEPT]]
     evidence = {"first_outputs": first} | ({"output_step": step} if step else {})
     detail = f"largest at sample {where}"
-    return Measurement("max_abs_error", float(error.max()), samples=len(error), detail=detail, evidence=evidence)
+    return Measurement("max_abs_error", float(errors.max()), samples=len(errors), detail=detail, evidence=evidence)
 
 
 def mean_abs_error(reference: Floats, outputs: Floats) -> Measurement:
     """Mean absolute difference of the output values from the source's, in the outputs' own unit."""
-    error = np.abs(_difference(reference, outputs, "mean_abs_error"))
-    return Measurement("mean_abs_error", float(error.mean()), samples=len(error))
+    total = sum(float(np.abs(block).sum()) for block in _differences(reference, outputs, "mean_abs_error"))
+    return Measurement("mean_abs_error", total / outputs.size, samples=len(outputs))
 
 
 def cosine_similarity(reference: Floats, outputs: Floats) -> Measurement:
@@ -195,29 +208,36 @@ def cosine_similarity(reference: Floats, outputs: Floats) -> Measurement:
     Raises:
         Unmeasured: if either is all zeros, for which the angle is not defined.
     """
-    _difference(reference, outputs, "cosine_similarity")
-    a, b = reference.astype(np.float64).ravel(), outputs.astype(np.float64).ravel()
-    length = float(np.linalg.norm(a) * np.linalg.norm(b))
+    _require_comparable(reference, outputs, "cosine_similarity")
+    products = np.zeros(3)
+    for _, theirs, ours in blocks(reference, outputs):
+        a, b = theirs.astype(np.float64).ravel(), ours.astype(np.float64).ravel()
+        products += a @ b, a @ a, b @ b
+    length = float(np.sqrt(products[1]) * np.sqrt(products[2]))
     if length == 0.0:
         raise Unmeasured("cosine_similarity: all outputs are zero", expected="outputs that differ from zero")
-    return Measurement("cosine_similarity", float(np.clip(a @ b / length, -1.0, 1.0)), samples=len(outputs))
+    return Measurement("cosine_similarity", float(np.clip(products[0] / length, -1.0, 1.0)), samples=len(outputs))
 
 
 def sqnr_db(reference: Floats, outputs: Floats) -> Measurement:
     """Signal to quantization noise of the outputs: 10 log10(sum r² / sum (r − v)²), in dB; 200 dB where equal."""
-    noise = float(np.square(_difference(reference, outputs, "sqnr_db")).sum())
-    signal = float(np.square(reference.astype(np.float64)).sum())
+    noise = sum(float(np.square(block).sum()) for block in _differences(reference, outputs, "sqnr_db"))
+    signal = sum(float(np.square(rows.astype(np.float64)).sum()) for _, rows in blocks(reference))
     value = 200.0 if noise == 0.0 else min(200.0, 10.0 * float(np.log10(max(signal, 1e-300) / noise)))
     return Measurement("sqnr_db", value, samples=len(outputs))
 
 
 def nonfinite_outputs(reference: Floats, outputs: Floats) -> Measurement:
     """How many output values are NaN or infinite where the source's are finite."""
-    bad = ~np.isfinite(outputs) & np.isfinite(reference) if outputs.shape == reference.shape else ~np.isfinite(outputs)
-    count = int(np.count_nonzero(bad))
+
+    def bad_values(ours: Floats, *theirs: Floats) -> npt.NDArray[np.int64]:
+        bad = ~np.isfinite(ours) & np.isfinite(theirs[0]) if theirs else ~np.isfinite(ours)
+        return np.asarray(np.count_nonzero(bad.reshape(len(bad), -1), axis=1))
+
+    bad = by_row(bad_values, outputs, *([reference] if outputs.shape == reference.shape else []))
+    count, rows = int(bad.sum()), np.flatnonzero(bad)
     if not count:
         return Measurement("nonfinite_outputs", 0.0, samples=len(outputs))
-    rows = np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1))
     return Measurement(
         "nonfinite_outputs",
         float(count),

@@ -39,12 +39,14 @@ _FEWEST, _PIECES_A_SESSION = 64, 8
 _TRIAL_S = 60
 
 Piece = tuple[Array, ...]
+# Inputs of the samples from one number up to, and without, another.
+Feed = Callable[[int, int], Values]
 
 
 def answers(
     open_session: Callable[[], Session],
     samples: int,
-    feed: Callable[[int, int], Values],
+    feed: Feed,
     *,
     batch: int = 1,
     sessions: int = 1,

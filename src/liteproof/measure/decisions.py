@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from liteproof.measure.blocks import by_row
+
 Floats = npt.NDArray[np.floating[Any]]
 Classes = npt.NDArray[np.int64]
 
@@ -33,6 +35,10 @@ def decisions(outputs: Floats, threshold: float | None = None) -> Classes:
         outputs: Shape (n, classes), or (n,) or (n, 1) for one score a sample.
         threshold: For one score a sample: class 1 at or above it.
     """
+    return by_row(lambda some: _decisions(some, threshold), outputs)
+
+
+def _decisions(outputs: Floats, threshold: float | None) -> Classes:
     rows = outputs.reshape(len(outputs), -1)
     if rows.shape[1] == 1:
         classes = (rows[:, 0] >= (0.5 if threshold is None else threshold)).astype(np.int64)
@@ -49,6 +55,10 @@ def are_probabilities(outputs: Floats, tolerance: float = SUM_TOLERANCE) -> npt.
         outputs: Shape (n, classes), or one score a sample.
         tolerance: How far a sum may be off.
     """
+    return by_row(lambda some: _are_probabilities(some, tolerance), outputs)
+
+
+def _are_probabilities(outputs: Floats, tolerance: float) -> npt.NDArray[np.bool_]:
     rows = outputs.reshape(len(outputs), -1).astype(np.float64)
     inside = ((rows >= -SUM_TOLERANCE) & (rows <= 1 + SUM_TOLERANCE)).all(axis=1)
     if rows.shape[1] == 1:
@@ -56,21 +66,27 @@ def are_probabilities(outputs: Floats, tolerance: float = SUM_TOLERANCE) -> npt.
     return np.asarray(inside & (np.abs(rows.sum(axis=1) - 1) <= tolerance))
 
 
-def probabilities(outputs: Floats) -> npt.NDArray[np.float64]:
+def probabilities(outputs: Floats, *, logits: bool) -> npt.NDArray[np.float64]:
     """Outputs as probabilities: as they are, or the softmax (for one score, the logistic function) of logits.
 
     Args:
-        outputs: Shape (n, classes), or one score a sample; logits are told by their values.
+        outputs: Shape (n, classes), or one score a sample.
+        logits: Whether they are logits; `are_logits` tells it of all samples together.
 
     Returns:
         The same shape, rows of at least two dimensions.
     """
     rows = outputs.reshape(len(outputs), -1).astype(np.float64)
-    if are_probabilities(rows).all():
+    if not logits:
         return rows
     if rows.shape[1] == 1:
         return np.asarray(1 / (1 + np.exp(-rows)))
     return _softmax(rows)
+
+
+def are_logits(outputs: Floats) -> bool:
+    """Whether outputs of a classifier are logits rather than probabilities, by their values."""
+    return not are_probabilities(outputs).all()
 
 
 def _softmax(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -86,12 +102,17 @@ def clear_cases(reference: Floats, threshold: float | None = None) -> npt.NDArra
         threshold: For one score a sample, on its own scale. A case is clear from half the way to the end of the
             scale on.
     """
-    scores = probabilities(reference)
+    logits = are_logits(reference)
+    return by_row(lambda some: _clear_cases(some, threshold, logits=logits), reference)
+
+
+def _clear_cases(reference: Floats, threshold: float | None, *, logits: bool) -> npt.NDArray[np.bool_]:
+    scores = probabilities(reference, logits=logits)
     if scores.shape[1] > 1:
         best = np.partition(scores, -2, axis=1)[:, -2:]
         return np.asarray(best[:, 1] - best[:, 0] >= CLEAR)
     middle = 0.5 if threshold is None else threshold
-    if threshold is not None and not are_probabilities(reference).all():
+    if threshold is not None and logits:
         middle = 1 / (1 + float(np.exp(-threshold)))
     room = np.where(scores[:, 0] >= middle, 1 - middle, middle)
     return np.asarray(np.abs(scores[:, 0] - middle) >= CLEAR * room)

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from liteproof.checks import Measurement
 from liteproof.errors import Unmeasured
+from liteproof.measure.blocks import blocks
 from liteproof.measure.tensors import Array, TensorSpec, decode, encode
-from liteproof.tflite.arithmetic import dequantize
 
 Ends = Sequence[tuple[TensorSpec, Array]]
 
@@ -53,10 +53,11 @@ def roundtrip_error_lsb(ends: Ends) -> Measurement:
     """
     worst, name = -1.0, ""
     for spec, values in ends:
-        error = np.abs(decode(spec, encode(spec, values)).astype(np.float64) - values) / _step(spec)
-        inside = error[~_beyond(spec, values)]
-        if inside.size and float(inside.max()) > worst:
-            worst, name = float(inside.max()), str(spec)
+        for _, rows in blocks(values):
+            error = np.abs(decode(spec, encode(spec, rows)).astype(np.float64) - rows) / _step(spec)
+            inside = error[~_beyond(spec, rows)]
+            if inside.size and float(inside.max()) > worst:
+                worst, name = float(inside.max()), str(spec)
     if not name:
         raise Unmeasured(
             "roundtrip_error_lsb: every input value saturates",
@@ -75,10 +76,10 @@ def saturation(ends: Ends) -> Measurement:
     beyond = total = 0
     worst = ""
     for spec, values in ends:
-        outside = _beyond(spec, values)
-        beyond += int(np.count_nonzero(outside))
-        total += outside.size
-        if outside.any():
+        outside = sum(int(np.count_nonzero(_beyond(spec, rows))) for _, rows in blocks(values))
+        beyond += outside
+        total += values.size
+        if outside:
             low, high = _range(spec)
             found = f"[{values.min():.4g}, {values.max():.4g}]"
             worst = f"input {spec} takes [{low:.4g}, {high:.4g}], the data has {found}"
@@ -88,28 +89,31 @@ def saturation(ends: Ends) -> Measurement:
     return Measurement("saturation", beyond / total, detail=worst or None, causes=causes)
 
 
-def io_mismatch(integer_outputs: Array, float_outputs: Array, scale: float, zero_point: int) -> Measurement:
+def io_mismatch(integer_outputs: Array, float_outputs: Array, scale: float) -> Measurement:
     """Share of outputs by which an integer-ended variant differs from its float-ended twin.
 
     Args:
-        integer_outputs: Codes of the integer-ended variant, shape (n, …).
+        integer_outputs: The integer-ended variant's, dequantized to float32, shape (n, …).
         float_outputs: The twin's outputs on the dequantized codes of the same inputs, so that no input lies on a
             tie, shape (n, …).
         scale: The integer output's scale.
-        zero_point: The integer output's zero point.
     """
-    ours = dequantize(integer_outputs, scale, zero_point)
-    different = ours != float_outputs.astype(np.float32)
-    share = float(np.count_nonzero(different)) / different.size
-    if not different.any():
-        return Measurement("io_mismatch", share, samples=len(ours))
-    steps = np.abs(ours.astype(np.float64) - float_outputs) / scale
-    first = int(np.flatnonzero(different.reshape(len(different), -1).any(axis=1))[0])
+    different, largest, first = 0, 0.0, None
+    for start, ours, theirs in blocks(integer_outputs, float_outputs):
+        wrong = ours != theirs.astype(np.float32)
+        if wrong.any():
+            rows = np.flatnonzero(wrong.reshape(len(wrong), -1).any(axis=1))
+            first = int(rows[0]) + start if first is None else first
+            largest = float(np.maximum(largest, (np.abs(ours.astype(np.float64) - theirs) / scale).max()))
+            different += int(np.count_nonzero(wrong))
+    share = different / integer_outputs.size
+    if first is None:
+        return Measurement("io_mismatch", share, samples=len(integer_outputs))
     return Measurement(
         "io_mismatch",
         share,
-        samples=len(ours),
-        detail=f"by up to {float(steps.max()):.3g} steps, first in sample {first}",
+        samples=len(integer_outputs),
+        detail=f"by up to {largest:.3g} steps, first in sample {first}",
         causes=("the output's scale or zero point is not the one that the network was quantized with",),
     )
 

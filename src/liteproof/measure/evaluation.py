@@ -53,6 +53,10 @@ class Evaluation:
         inputs = {name: np.asarray(array[start:stop]) for name, array in self.inputs.items()}
         return Evaluation(MappingProxyType(inputs), None if self.labels is None else self.labels[start:stop])
 
+    def feed(self, start: int, stop: int) -> npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]]:
+        """What a model takes, of these samples."""
+        return self.between(start, stop).x
+
     def evenly(self, most: int) -> npt.NDArray[np.int64]:
         """At most so many samples, spread evenly over the set: one that is sorted by class is covered."""
         return np.unique(np.linspace(0, len(self) - 1, min(most, len(self))).round().astype(np.int64))

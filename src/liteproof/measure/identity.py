@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from liteproof.checks import Measurement
 from liteproof.errors import Unmeasured
+from liteproof.measure.blocks import blocks, by_row
 from liteproof.recipes import Recipe
 from liteproof.tflite.arithmetic import type_range
 from liteproof.tflite.facts import End, Facts, ParameterTensor, is_real_valued, smallest_bytes
@@ -226,6 +227,11 @@ def differing_options(pair: LayerPair) -> Iterator[tuple[str, object, object]]:
             yield name, theirs[name], ours[name]
 
 
+def _largest_error(outputs: npt.NDArray[Any], reference: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    error = np.abs(outputs.astype(np.float64) - reference)
+    return np.asarray(error.reshape(len(error), -1).max(axis=1, initial=0.0))
+
+
 def float32_error(reference: npt.NDArray[Any], outputs: npt.NDArray[Any]) -> Measurement:
     """The largest difference of the float32 variant's outputs from the source's, over the source's largest output.
 
@@ -239,15 +245,15 @@ def float32_error(reference: npt.NDArray[Any], outputs: npt.NDArray[Any]) -> Mea
     Raises:
         Unmeasured: Shapes differ, or an output is not finite.
     """
-    if outputs.shape != reference.shape or not np.isfinite(outputs).all():
+    if outputs.shape != reference.shape or not all(np.isfinite(rows).all() for _, rows in blocks(outputs)):
         raise Unmeasured(
             f"float32_error: the float32 variant's outputs have shape {outputs.shape} or are not finite",
             expected=f"finite outputs of the source's shape {reference.shape}",
         )
-    error = np.abs(outputs.astype(np.float64) - reference)
-    largest = float(np.abs(reference).max(initial=0.0)) or 1.0
-    value = float(error.max(initial=0.0)) / largest
-    where = int(error.reshape(len(error), -1).max(axis=1).argmax()) if error.size else 0
+    errors = by_row(_largest_error, outputs, reference)
+    largest = max((float(np.abs(rows).max(initial=0.0)) for _, rows in blocks(reference)), default=0.0) or 1.0
+    value = float(errors.max(initial=0.0)) / largest
+    where = int(errors.argmax()) if errors.size else 0
     return Measurement(
         "float32_error",
         value,

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,6 +20,7 @@ import numpy as np
 
 from liteproof.checks import Measurement
 from liteproof.errors import Unmeasured
+from liteproof.measure.blocks import blocks, by_row
 from liteproof.measure.decisions import SUM_TOLERANCE, UNDECIDED, Floats, are_probabilities, clear_cases, decisions
 from liteproof.statistics import wilson, wilson_samples_to_settle, wilson_upper
 from liteproof.tflite.arithmetic import type_range
@@ -76,7 +78,7 @@ def invalid_probabilities(outputs: Floats, codes: Codes | None = None) -> Measur
     rows = outputs.reshape(len(outputs), -1)
     tolerance = SUM_TOLERANCE + (rows.shape[1] * codes.step / 2 if codes else 0.0)
     valid = are_probabilities(rows, tolerance)
-    sums = rows.astype(np.float64).sum(axis=1)
+    sums = by_row(lambda some: some.astype(np.float64).sum(axis=1), rows)
     share = float(np.count_nonzero(~valid)) / len(rows)
     off = float(np.abs(sums - 1).max()) if rows.shape[1] > 1 else 0.0
     if valid.all():
@@ -137,25 +139,32 @@ def frozen_outputs(reference: Floats, outputs: Floats) -> Measurement:
         raise Unmeasured(
             f"frozen_outputs: outputs of shape {outputs.shape}", expected=f"{reference.shape}, of two samples at least"
         )
-    source = reference.reshape(len(reference), -1).astype(np.float64)
-    variant = outputs.reshape(len(outputs), -1).astype(np.float64)
-    spans = np.ptp(source, axis=0)
-    moving = spans > MOVES * np.ptp(source)
+    (low, high), (variant_low, variant_high) = _extremes(reference), _extremes(outputs)
+    spans = high - low
+    moving = spans > MOVES * (high.max() - low.min())
     if not moving.any():
         raise Unmeasured(
             "frozen_outputs: the source's own outputs are the same for every sample",
             expected="an evaluation set of samples that differ",
         )
     # NaN spans compare as not frozen: nonfinite_outputs is where they count.
-    frozen = moving & (np.ptp(variant, axis=0) < FROZEN * spans)
+    frozen = moving & (variant_high - variant_low < FROZEN * spans)
     count = int(np.count_nonzero(frozen))
     return Measurement(
         "frozen_outputs",
         float(count),
-        samples=len(source),
+        samples=len(reference),
         detail=f"{count} of {int(np.count_nonzero(moving))} that move in the source" if count else None,
         causes=("a layer on the way is zeroed, saturated, or quantized with a scale far too large",) if count else (),
     )
+
+
+def _extremes(outputs: Floats) -> tuple[Floats, Floats]:
+    """The smallest and the largest value of each output over all samples, shape (values of a sample,)."""
+    rows = outputs.reshape(len(outputs), -1)
+    found = [(some.min(axis=0), some.max(axis=0)) for _, some in blocks(rows)]
+    lows, highs = (np.array(ends, np.float64) for ends in zip(*found, strict=True))
+    return lows.min(axis=0), highs.max(axis=0)
 
 
 def output_saturation(reference: Floats, outputs: Floats, codes: Codes) -> Measurement:
@@ -175,12 +184,7 @@ def output_saturation(reference: Floats, outputs: Floats, codes: Codes) -> Measu
     """
     if outputs.shape != reference.shape:
         raise Unmeasured(f"output_saturation: outputs of shape {outputs.shape}", expected=f"{reference.shape}")
-    half = codes.step / 2
-    low, high = outputs <= codes.low + half, outputs >= codes.high - half
-    beyond = (low & (reference < codes.low - codes.step)) | (high & (reference > codes.high + codes.step))
-    inside = (low & (reference > codes.low + codes.step)) | (high & (reference < codes.high - codes.step))
-    inside &= ~beyond
-    counts = int(np.count_nonzero(beyond)), int(np.count_nonzero(inside))
+    counts = tuple(sum(found) for found in zip(*_pinned(reference, outputs, codes), strict=True))
     detail = None
     causes: tuple[str, ...] = ()
     if any(counts):
@@ -199,6 +203,16 @@ def output_saturation(reference: Floats, outputs: Floats, codes: Codes) -> Measu
     return Measurement(
         "output_saturation", sum(counts) / outputs.size, samples=len(outputs), detail=detail, causes=causes
     )
+
+
+def _pinned(reference: Floats, outputs: Floats, codes: Codes) -> Iterator[tuple[int, int]]:
+    """How many values of a block are pinned to an end while the source's lie beyond it, and how many well inside."""
+    half = codes.step / 2
+    for _, theirs, ours in blocks(reference, outputs):
+        low, high = ours <= codes.low + half, ours >= codes.high - half
+        beyond = (low & (theirs < codes.low - codes.step)) | (high & (theirs > codes.high + codes.step))
+        inside = (low & (theirs > codes.low + codes.step)) | (high & (theirs < codes.high - codes.step))
+        yield int(np.count_nonzero(beyond)), int(np.count_nonzero(inside & ~beyond))
 
 
 def rerun_mismatch(first: Floats, again: Floats) -> Measurement:

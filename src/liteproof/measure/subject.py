@@ -26,7 +26,7 @@ import numpy.typing as npt
 from liteproof.errors import LiteproofError, ModelError, Unmeasured
 from liteproof.measure import layers, parity, remembered, size
 from liteproof.measure.activations import CLIPPING_LIMIT, ActivationRange, Seen, activation_ranges, observe
-from liteproof.measure.answers import BATCH, answers, fits_batches, same_in_batches, side_by_side
+from liteproof.measure.answers import BATCH, Feed, answers, fits_batches, same_in_batches, side_by_side
 from liteproof.measure.batches import grouped
 from liteproof.measure.cold_start import ColdStarts, cold_starts, processes_for
 from liteproof.measure.decisions import decisions
@@ -505,31 +505,29 @@ class Subject:
     @cached_property
     def _answers(self) -> tuple[Array, ...]:
         """The variant's outputs on the evaluation set, in the file's order."""
-        return self._answers_of(self.file, self.flatbuffer, self.open, self.inputs, self._fed_with)
-
-    def _answers_of(
-        self, file: Entry, flatbuffer: Flatbuffer, open_: Callable[[], Session], fed: Evaluation, fed_with: str
-    ) -> tuple[Array, ...]:
-        """A file's outputs by the kernels that ship, in its own order; `fed_with` is a digest of what it is fed."""
         return remembered.answers(
             self._bench.store,
-            file.sha256,
-            fed_with,
+            self.file.sha256,
+            self._fed_with,
             identity(self.target, self.runtime_name),
-            lambda: self._infer(file, open_, fed, self._batch_of(file, flatbuffer, open_, fed, fed_with)),
+            lambda: self._infer(self.file, self.open, len(self.inputs), self.inputs.feed, self._batch),
         )
 
     def _infer(
-        self, file: Entry, open_: Callable[[], Session], fed: Evaluation, batch: int = 1
+        self, file: Entry, open_: Callable[[], Session], samples: int, feed: Feed, batch: int = 1
     ) -> Iterator[tuple[Array, ...]]:
         """Outputs of some samples after the other; side by side, unless a delegate's device is there once only."""
         sessions = 1 if self.target.delegate else side_by_side(file.bytes, self.target.threads)
-        return answers(open_, len(fed), lambda i, j: fed.between(i, j).x, batch=batch, sessions=sessions)
+        return answers(open_, samples, feed, batch=batch, sessions=sessions)
+
+    @property
+    def _batch(self) -> int:
+        """As many samples for one inference as change nothing in the answers."""
+        return self._batch_of(self.file, self.flatbuffer, self.open, self.inputs, self._fed_with)
 
     def _batch_of(
         self, file: Entry, flatbuffer: Flatbuffer, open_: Callable[[], Session], fed: Evaluation, fed_with: str
     ) -> int:
-        """As many samples for one inference as change nothing in a file's answers."""
         if self.target.delegate or len(fed) < TRIED or not fits_batches(flatbuffer):
             return 1
         same = remembered.same_in_batches(
@@ -550,16 +548,20 @@ class Subject:
         """For each output: the source's on the evaluation set, and the float32 `.tflite`'s."""
         if self.variant.recipe == "float32":
             return {output.name: (output.reference, output.values) for output in self.every_output}
-        answered = self._float32_by_name(
-            self._answers_of(
-                self.float32,
-                self.float32_flatbuffer,
-                self.open_float32,
-                self.evaluation,
-                self.model.evaluation.sha256,
-            )
-        )
+        answered = self._float32_by_name(self._float32_on_evaluation)
         return {name: (array, answered[name]) for name, array in self._bench.reference(self.model).items()}
+
+    @property
+    def _float32_on_evaluation(self) -> tuple[Array, ...]:
+        """The outputs of the float32 `.tflite` on the evaluation set; its own case, if it has one, finds the same."""
+        file, fed, fed_with = self.float32, self.evaluation, self.model.evaluation.sha256
+
+        def infer() -> Iterator[tuple[Array, ...]]:
+            batch = self._batch_of(file, self.float32_flatbuffer, self.open_float32, fed, fed_with)
+            return self._infer(file, self.open_float32, len(fed), fed.feed, batch)
+
+        ran_on = identity(self.target, self.runtime_name)
+        return remembered.answers(self._bench.store, file.sha256, fed_with, ran_on, infer)
 
     def _float32_answers(self, samples: Evaluation) -> dict[str, Array]:
         """Each output of the float32 `.tflite` by the source's name."""
@@ -613,7 +615,7 @@ class Subject:
             self.file.sha256,
             f"{PATH} of {self._fed_with}",
             identity(self.target, self.runtime_name, "builtin"),
-            lambda: self._infer(self.file, lambda: self.open("builtin"), self.inputs.at(chosen)),
+            lambda: self._infer(self.file, lambda: self.open("builtin"), len(chosen), self.inputs.at(chosen).feed),
         )[self._places[self.decisive]]
         return self.reference[chosen], self.outputs[chosen], builtin
 
@@ -757,28 +759,32 @@ class Subject:
         pairs = zip(session.inputs, match(session.inputs, self.inputs.x), strict=True)
         return [(spec, values) for spec, values in pairs if np.dtype(spec.dtype).kind in "iu"]
 
-    def beside_float_twin(self) -> dict[str, tuple[Array, Array, float, int]]:
-        """For each output: its codes, its float-ended twin's answers, and its scale and zero point.
+    def beside_float_twin(self) -> dict[str, tuple[Array, Array, float]]:
+        """For each quantized output: its values, its float-ended twin's, and its scale.
 
         The twin is fed the dequantized codes of this variant's inputs, so that no input of it lies on a tie, where
         kernels round differently.
         """
-        session = self.open()
-        codes = session.quantize_inputs(self.inputs.x)
-        named = {spec.name: array for spec, array in zip(session.inputs, codes, strict=True)}
-        answered = session.predict_codes(named)
-        subject = self.twin()
-        twin = subject.open()
-        places = pair("input", {spec.key or spec.name: spec.shape[1:] for spec in session.inputs}, twin.inputs)
-        real = {
-            twin.inputs[places[spec.key or spec.name]].name: decode(spec, array)
-            for spec, array in zip(session.inputs, codes, strict=True)
-        }
-        expected = subject._by_name(twin.predict(real))
+        ours, twin = self.open(), self.twin()
+        theirs = twin.open().inputs
+        places = pair("input", {spec.key or spec.name: spec.shape[1:] for spec in ours.inputs}, theirs)
+
+        def codes(start: int, stop: int) -> dict[str, Array]:
+            quantized = zip(ours.inputs, ours.quantize_inputs(self.inputs.between(start, stop).x), strict=True)
+            return {theirs[places[spec.key or spec.name]].name: decode(spec, array) for spec, array in quantized}
+
+        answered = remembered.answers(
+            self._bench.store,
+            twin.file.sha256,
+            digest_of({"codes of": self.file.sha256, "fed with": self._fed_with}),
+            identity(self.target, self.runtime_name),
+            lambda: twin._infer(twin.file, twin.open, len(self.inputs), codes, twin._batch),
+        )
+        expected = twin._by_name(answered)
         return {
-            name: (answered[place], expected[name], session.outputs[place].scale, session.outputs[place].zero_point)
+            name: (self._answers[place], expected[name], ours.outputs[place].scale)
             for name, place in self._places.items()
-            if session.outputs[place].quantized
+            if ours.outputs[place].quantized
         }
 
     def twin(self) -> Subject:
