@@ -68,3 +68,33 @@ def test_plugin_imports_nothing_but_pytest_until_suites_are_selected():
 def test_judging_imports_no_converter_and_no_report_library(module):
     heavy = {"tensorflow", "keras", "litert_quantizer", "ai_edge_litert", "tflite_runtime", "rich", "jinja2", "h5py"}
     assert modules_after(f"import {module}") & heavy == set()
+
+
+STANDARD = set(sys.stdlib_module_names) | {"_distutils_hack", "__main__", "__mp_main__", "site", "sitecustomize"}
+# numpy's and msgspec's own companions are in the second line.
+ON_A_TARGET = {"liteproof", "numpy", "msgspec", "tflite", "flatbuffers"}
+ON_A_TARGET |= {"typing_extensions", "cython_runtime", "_cython_3_0_8"}
+IN_A_WARM_START = ON_A_TARGET | {"platformdirs"}
+SUITES = ", ".join(f"acceptance.{path.stem}" for path in sorted((SOURCE.parents[1] / "acceptance").glob("test_*.py")))
+WARM = (
+    "liteproof.plugin.gate, liteproof.plugin.fixtures, liteproof.plugin.isolation, liteproof.manifest.resolve, "
+    "liteproof.convert.conversion, liteproof.convert.progress"
+)
+TARGET = "liteproof.plugin.gate, liteproof.plugin.fixtures, liteproof.plugin.board, liteproof.measure.cold_start"
+
+
+def others_after(modules):
+    """What is imported that is neither the standard library's nor comes with a bare pytest."""
+    return modules_after(f"import {modules}") - modules_after("import pytest, pytest_benchmark.plugin") - STANDARD
+
+
+@pytest.mark.parametrize(
+    ("modules", "allowed"), [(WARM, IN_A_WARM_START), (TARGET, ON_A_TARGET)], ids=["warm", "target"]
+)
+def test_list_of_what_is_imported_before_the_first_test(modules, allowed):
+    """No TensorFlow, plotting library, template engine, console library, schema library or web client among them."""
+    assert others_after(modules) <= allowed
+
+
+def test_suites_import_nothing_more():
+    assert others_after(f"pytest_benchmark.fixture, {SUITES}") <= ON_A_TARGET | {"acceptance"}

@@ -18,15 +18,21 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from liteproof.report import plots
+from liteproof.report.drawn import Plot, plots_of
 from liteproof.report.page import ModelPart, page_of
 from liteproof.report.results import Results
+from liteproof.store import Store
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def document(results: Results) -> bytes:
-    """The whole file."""
+def document(results: Results, store: Store | None = None) -> bytes:
+    """The whole file.
+
+    Args:
+        results: What a run found.
+        store: Where plots are kept; None: all are drawn now.
+    """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -41,7 +47,7 @@ def document(results: Results) -> bytes:
         page=page,
         run=results.run,
         targets=list(results.targets),
-        plots_of=_plots_of,
+        plots_of=lambda model: _plots_of(model, store),
         style=_ours("report.css"),
         script=script,
         script_digest=_digest(script),
@@ -49,10 +55,10 @@ def document(results: Results) -> bytes:
     return text.encode()
 
 
-def _plots_of(model: ModelPart) -> list[tuple[plots.Plot, Markup]]:
+def _plots_of(model: ModelPart, store: Store | None) -> list[tuple[Plot, Markup]]:
     """The model's plots with their SVG marked as markup: it was made from a figure, with every text escaped."""
     checks = [item.check for item in model.items]
-    made = plots.of_model(checks, model.name, model.task, prefix=model.anchor)
+    made = plots_of(checks, model.name, model.task, prefix=model.anchor, store=store)
     return [(plot, Markup(plot.svg)) for plot in made]  # noqa: S704 - serialized by ElementTree
 
 

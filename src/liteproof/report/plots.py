@@ -26,6 +26,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from liteproof.checks import METRICS, Check, Verdict
 from liteproof.report import wording
+from liteproof.report.drawn import Plot
 from liteproof.report.inline_svg import (
     ACCENT,
     BUDGET,
@@ -54,16 +55,6 @@ STEPS = (1, 2, 2.5, 5, 10)
 
 Point = tuple[float | None, float, Verdict | None]
 Line = tuple[float, float, float, float]
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A plot ready for the page. `svg` is markup; the rest is text."""
-
-    name: str
-    title: str
-    caption: str
-    svg: str
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from liteproof.report import junit, markdown
 from liteproof.report.results import Results, encode
-from liteproof.store import write_atomically
+from liteproof.store import Store, write_atomically
 
 
 def _html(results: Results) -> bytes:
-    from liteproof.report import html  # the template engine and the plotting library come with it
+    from liteproof.report import html  # the template engine comes with it
 
-    return html.document(results)
+    return html.document(results, Store.default())
 
 
 RENDERERS: Mapping[str, Callable[[Results], bytes]] = {

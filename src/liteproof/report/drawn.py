@@ -1,0 +1,79 @@
+"""Plots that need not be drawn twice: kept in the store by what they are drawn from and the code that draws them.
+
+A plotting library takes longer to import than all plots of a model take to draw. A run in which no value changed shows
+the plots of the run before, and imports none.
+
+>>> import tempfile
+>>> store = Store(Path(tempfile.mkdtemp()))
+>>> plots_of([], "digits", "classification", prefix="digits", store=store)
+()
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import msgspec
+
+from liteproof.checks import Check
+from liteproof.errors import UsageError
+from liteproof.store import Store, digest_of, file_sha256
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot ready for the page. `svg` is markup; the rest is text."""
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+
+
+def plots_of(checks: Sequence[Check], model: str, task: str, *, prefix: str, store: Store | None) -> tuple[Plot, ...]:
+    """Every plot of one model: kept, or drawn now.
+
+    Args:
+        checks: The model's checks, of every variant and target.
+        model: Its name.
+        task: Its task.
+        prefix: For ids; unique in the page.
+        store: Where plots are kept; None: nowhere. One that cannot be written costs time and nothing else.
+    """
+    if store is None:
+        return _drawn(checks, model, task, prefix)
+    key = digest_of(
+        {
+            "kind": "plots",
+            "checks": msgspec.json.encode(checks).decode(),
+            "model": [model, task, prefix],
+            "drawn_by": [_code(), importlib.metadata.version("matplotlib")],
+        }
+    )
+    entry = store.get(key)
+    if entry is not None:
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            return msgspec.json.decode(entry.path.read_bytes(), type=tuple[Plot, ...])
+    made = _drawn(checks, model, task, prefix)
+    with contextlib.suppress(UsageError):
+        store.put(key, msgspec.json.encode(made), suffix=".json", meta={"kind": "plots", "model": model})
+    return made
+
+
+def _drawn(checks: Sequence[Check], model: str, task: str, prefix: str) -> tuple[Plot, ...]:
+    from liteproof.report import plots  # the plotting library comes with it
+
+    return tuple(plots.of_model(checks, model, task, prefix=prefix))
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    """Digest of what draws, and of the words and metrics that it draws with."""
+    here = Path(__file__).parent
+    files = [*sorted(here.glob("*.py")), here.parent / "checks.py"]
+    return digest_of({path.name: file_sha256(path) for path in files})

@@ -1,0 +1,70 @@
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from liteproof.report import drawn, html
+from liteproof.report.drawn import plots_of
+from liteproof.store import Store
+from tests.report import large
+
+CHECKS = large(("digits",)).checks
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def drawings(monkeypatch):
+    """What is drawn, and not taken from the store."""
+    made = []
+    really = drawn._drawn
+    monkeypatch.setattr(drawn, "_drawn", lambda *given: made.append(given) or really(*given))
+    return made
+
+
+def show(store, checks=CHECKS, model="digits", prefix="p"):
+    return plots_of(checks, model, "classification", prefix=prefix, store=store)
+
+
+def test_drawn_once_and_the_same_again(store, drawings):
+    first = show(store)
+    assert first
+    assert show(Store(store.root)) == first == show(None)
+    assert len(drawings) == 2
+
+
+def test_any_change_is_drawn_anew(store, drawings, monkeypatch):
+    show(store)
+    show(store, [replace(CHECKS[0], value=0.123), *CHECKS[1:]])
+    show(store, model="other")
+    show(store, prefix="q")
+    monkeypatch.setattr(drawn, "_code", lambda: "another liteproof")
+    show(store)
+    assert len(drawings) == 5
+
+
+def test_a_damaged_or_unwritable_store_costs_time_only(store, drawings, tmp_path):
+    first = show(store)
+    for path in (store.root / "blobs").iterdir():
+        path.write_bytes(b"x")
+    assert show(Store(store.root)) == first
+    (tmp_path / "file").write_text("")
+    assert show(Store(tmp_path / "file")) == first
+
+
+def test_an_unchanged_report_imports_no_plotting_library(store, tmp_path):
+    whole = large(("digits",))
+    page = html.document(whole, store)
+    program = (
+        "import sys; from pathlib import Path; from liteproof.report import html; from liteproof.store import Store;"
+        "from tests.report import large; page = html.document(large(('digits',)), Store(Path(sys.argv[1])));"
+        "assert 'matplotlib' not in sys.modules; sys.stdout.buffer.write(page)"
+    )
+    again = subprocess.run(
+        [sys.executable, "-c", program, str(store.root)], capture_output=True, check=True, timeout=120
+    )
+    assert again.stdout == page
