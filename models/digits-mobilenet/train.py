@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -44,35 +45,26 @@ def fit(model: keras.Model, samples: digits.Samples) -> None:
     """Train on the training set alone, each epoch on copies shifted by up to one pixel of the original scan."""
     x = digits.as_48px(samples.images)
     rng = np.random.default_rng(SEED)
-    optimizer = keras.optimizers.AdamW(weight_decay=1e-2)
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
-    for epoch in range(EPOCHS):
-        model.optimizer.learning_rate = 2e-3 * 0.5 * (1 + np.cos(np.pi * epoch / EPOCHS))
-        moved = training.shifted(x, 6, background=-1.0, rng=rng)
-        history = model.fit(moved, samples.labels, batch_size=BATCH, verbose=0).history
-        if (epoch + 1) % 5 == 0:
-            print(
-                f"epoch {epoch + 1}/{EPOCHS}: loss {history['loss'][0]:.4f}, accuracy {history['accuracy'][0]:.4f}",
-                flush=True,
-            )
+    model.compile(keras.optimizers.AdamW(weight_decay=1e-2), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    moved = partial(training.shifted, x, 6, background=-1.0, rng=rng)
+    training.fit(model, moved, samples.labels, epochs=EPOCHS, batch=BATCH)
 
 
 def main() -> None:
     """Train, say how well it went, and write the model and its data."""
     folder = training.output_folder(__doc__.splitlines()[0], HERE, "mobilenet.h5")
-    training.make_reproducible(SEED)
+    training.make_reproducible(keras, SEED)
     sets = digits.load()
     model = build()
     fit(model, sets.training)
-    x = digits.as_48px(sets.evaluation.images)
-    print(f"held-out accuracy {training.held_out_accuracy(model, x, sets.evaluation.labels):.4f} on {len(x)} scans")
-    # Without the optimizer's state: nobody resumes this training, and it would triple the file.
-    keras.Model(model.inputs, model.outputs, name=model.name).save(folder / "mobilenet.h5")
-    training.write_arrays(folder / "evaluation.npz", x, sets.evaluation)
-    calibration = sets.calibration
-    training.write_arrays(folder / "calibration.npz", digits.as_48px(calibration.images), calibration)
-    training.write_labels(folder)
-    print(f"written to {folder}")
+    training.finish(
+        keras,
+        model,
+        folder / "mobilenet.h5",
+        evaluation=(digits.as_48px(sets.evaluation.images), sets.evaluation.labels),
+        calibration=(digits.as_48px(sets.calibration.images), sets.calibration.labels),
+        labels=digits.LABELS,
+    )
 
 
 if __name__ == "__main__":

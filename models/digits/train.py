@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -56,30 +57,25 @@ def fit(model: keras.Model, samples: digits.Samples) -> None:
     x = digits.as_8px(samples.images)
     rng = np.random.default_rng(SEED)
     model.compile(keras.optimizers.Adam(), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    for epoch in range(EPOCHS):
-        model.optimizer.learning_rate = 2e-3 * 0.5 * (1 + np.cos(np.pi * epoch / EPOCHS))
-        moved = training.shifted(x, 1, background=0.0, rng=rng)
-        history = model.fit(moved, samples.labels, batch_size=BATCH, verbose=0).history
-        if (epoch + 1) % 10 == 0:
-            print(f"epoch {epoch + 1}/{EPOCHS}: loss {history['loss'][0]:.4f}, accuracy {history['accuracy'][0]:.4f}")
+    moved = partial(training.shifted, x, 1, background=0.0, rng=rng)
+    training.fit(model, moved, samples.labels, epochs=EPOCHS, batch=BATCH)
 
 
 def main() -> None:
     """Train, say how well it went, and write the model and its data."""
     folder = training.output_folder(__doc__.splitlines()[0], HERE, "digits.keras")
-    training.make_reproducible(SEED)
+    training.make_reproducible(keras, SEED)
     sets = digits.load()
     model = build()
     fit(model, sets.training)
-    x = digits.as_8px(sets.evaluation.images)
-    print(f"held-out accuracy {training.held_out_accuracy(model, x, sets.evaluation.labels):.4f} on {len(x)} scans")
-    # Without the optimizer's state: nobody resumes this training, and it would triple the file.
-    keras.Model(model.inputs, model.outputs, name=model.name).save(folder / "digits.keras")
-    training.write_arrays(folder / "evaluation.npz", x, sets.evaluation)
-    calibration = sets.calibration
-    training.write_arrays(folder / "calibration.npz", digits.as_8px(calibration.images), calibration)
-    training.write_labels(folder)
-    print(f"written to {folder}")
+    training.finish(
+        keras,
+        model,
+        folder / "digits.keras",
+        evaluation=(digits.as_8px(sets.evaluation.images), sets.evaluation.labels),
+        calibration=(digits.as_8px(sets.calibration.images), sets.calibration.labels),
+        labels=digits.LABELS,
+    )
 
 
 if __name__ == "__main__":
