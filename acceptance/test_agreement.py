@@ -38,3 +38,10 @@ def test_output_noise(case: Subject, check: Check) -> None:
     """Every output stands out from the noise of quantization; how it builds up from layer to layer is told beside."""
     noise = {output.name: agreement.sqnr_db(output.reference, output.values) for output in case.every_output}
     check(layers.beside(worst_of(noise), case.drift))
+
+
+@pytest.mark.measures("r_squared")
+def test_regression_is_reproduced(case: Subject, check: Check) -> None:
+    """What a regression predicts goes up and down as the source's does; the worst output counts."""
+    found = {output.name: agreement.r_squared(output.reference, output.values) for output in case.every_output}
+    check(worst_of(found))

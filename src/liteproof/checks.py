@@ -171,6 +171,13 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
                 lowest=-1.0,
                 highest=1.0,
             ),
+            _metric(
+                "r_squared",
+                "at_least",
+                "share of the variance of the source's outputs that the variant reproduces (R²)",
+                highest=1.0,
+                tasks=frozenset({"regression"}),
+            ),
             _metric("sqnr_db", "at_least", "signal over quantization noise of the outputs", "dB"),
             _metric(
                 "confidence_drift",

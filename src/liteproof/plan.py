@@ -230,14 +230,14 @@ class OwnMetric:
         name: Its key in `[metrics]` and in budgets.
         callable: "package.module:name" of a function of (reference, variant, labels).
         better: Which way is good.
-        module_sha256: Digest of the module's source.
+        code_sha256: Digest of all source in its package, which it may import.
         package: The folder of the package that it lies in, or the module's file: what travels to a target.
     """
 
     name: str
     callable: str
     better: Better
-    module_sha256: str = ""
+    code_sha256: str = ""
     package: str = ""
 
 

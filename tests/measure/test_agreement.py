@@ -89,3 +89,18 @@ def test_nonfinite_outputs_are_counted_where_the_source_is_finite():
     measured = agreement.nonfinite_outputs(SOURCE, outputs)
     assert measured.value == 2
     assert "first in sample 1" in measured.detail
+
+
+def test_r_squared_sees_what_cosine_misses_far_from_zero():
+    kelvin = np.linspace(290, 300, 50).reshape(-1, 1)
+    constant = np.full_like(kelvin, 295.0)
+    assert agreement.cosine_similarity(kelvin, constant).value > 0.9999
+    assert agreement.sqnr_db(kelvin, constant).value > 35
+    assert agreement.r_squared(kelvin, constant).value == pytest.approx(0.0)
+    assert agreement.r_squared(kelvin, kelvin).value == 1.0
+    assert agreement.r_squared(kelvin, kelvin + 5).value < 0
+
+
+def test_r_squared_of_a_source_that_says_one_thing_is_unmeasured():
+    with pytest.raises(Unmeasured, match="the same for every sample"):
+        agreement.r_squared(np.full((9, 2), 3.0), np.zeros((9, 2)))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -189,3 +190,17 @@ def test_smallest_bytes_are_the_codes_alone():
     assert smallest_bytes(found, "int4") == found.parameters // 2
     with pytest.raises(KeyError):
         smallest_bytes(found, "int5")
+
+
+def test_names_that_the_converter_joins_are_expected_in_8_bits():
+    """An unrolled LSTM's int8 file was 15% above the size that was expected without them; with them 0.7% below."""
+    tensors = [TensorSpec("axis", (), "INT32", data=bytes(4)), TensorSpec("x", (1, 4)), TensorSpec("ab", (1, 2))]
+    tensors.append(TensorSpec("cde", (1, 2)))
+    found = facts(read_model(build(tensors, [OperatorSpec("SPLIT", (0, 1), (2, 3))], inputs=(1,))))
+    assert found.joined_names == 2 * len("ab;cde") - len("abcde")
+    without = dataclasses.replace(found, joined_names=0)
+    grown = {name: expected_bytes(found, name) - expected_bytes(without, name) for name in RECIPES}
+    assert {name for name, bytes_ in grown.items() if bytes_} == {
+        name for name, recipe in RECIPES.items() if recipe.activations == "int8"
+    }
+    assert set(grown.values()) == {0, 7}

@@ -33,7 +33,7 @@ from liteproof.manifest.selection import MANIFEST, find_models, select_models, s
 from liteproof.manifest.source import Expectation, find_expectation, kind_of_source
 from liteproof.manifest.targets import read_targets, select_targets
 from liteproof.recipes import RECIPES
-from liteproof.store import Store
+from liteproof.store import Store, digest_of
 
 TARGETS = "targets.toml"
 SETS = ("evaluation", "calibration", "training")
@@ -399,8 +399,9 @@ class _Resolving:
             module = keys.find_module(table.callable, "callable", self.around.root, place)
             depth = table.callable.partition(":")[0].count(".") + (module.name == "__init__.py")
             package = module.parents[depth - 1] if depth else module
-            sha256 = self.memory.file(module).sha256
-            yield plan.OwnMetric(name, table.callable, table.better, sha256, str(package))
+            sources = sorted(package.rglob("*.py")) if depth else [module]
+            code = digest_of({str(path.relative_to(package)): self.memory.file(path).sha256 for path in sources})
+            yield plan.OwnMetric(name, table.callable, table.better, code, str(package))
 
     # -- [budgets], [[waivers]], [release] ----------------------------------------------------------------------------
 

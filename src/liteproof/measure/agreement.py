@@ -219,6 +219,26 @@ def cosine_similarity(reference: Floats, outputs: Floats) -> Measurement:
     return Measurement("cosine_similarity", float(np.clip(products[0] / length, -1.0, 1.0)), samples=len(outputs))
 
 
+def r_squared(reference: Floats, outputs: Floats) -> Measurement:
+    """R², the share of the variance of the source's outputs that the variant reproduces: 1 − Σ(v − r)² / Σ(r − mean)².
+
+    What cosine and signal to noise do not see shows here: outputs that lie far from zero (a temperature in kelvin), of
+    which only the last digits tell anything. The mean is each output value's own over the samples.
+
+    Raises:
+        Unmeasured: if the source's outputs are the same for every sample.
+    """
+    noise = float(np.square(_difference(reference, outputs, "r_squared")).sum())
+    source = reference.astype(np.float64)
+    spread = float(np.square(source - source.mean(axis=0)).sum())
+    if spread <= 1e-12 * float(np.square(source).sum()):
+        raise Unmeasured(
+            "r_squared: the source's outputs are the same for every sample",
+            expected="an evaluation set of samples that differ",
+        )
+    return Measurement("r_squared", 1.0 - noise / spread, samples=len(outputs))
+
+
 def sqnr_db(reference: Floats, outputs: Floats) -> Measurement:
     """Signal to quantization noise of the outputs: 10 log10(sum r² / sum (r − v)²), in dB; 200 dB where equal."""
     noise = sum(float(np.square(block).sum()) for block in _differences(reference, outputs, "sqnr_db"))

@@ -74,7 +74,7 @@ def _model(model: Model, store: Store, root: Path) -> dict[str, Any]:
         "calibration": _samples(model.calibration, store, root),
         "accepted": _accepted(model),
         "metrics": {
-            own.name: {"callable": own.callable, "better": own.better, "module_sha256": own.module_sha256}
+            own.name: {"callable": own.callable, "better": own.better, "code_sha256": own.code_sha256}
             for own in model.metrics
         },
         "variants": {variant.name: _variant(model, variant, store, root) for variant in model.variants},

@@ -23,7 +23,15 @@ from liteproof.report.results import Results
 
 ACCEPTED = (Verdict.PASS, Verdict.PROVISIONAL)
 CLASSIFICATION = ("size_bytes", "size_ratio", "top1_agreement", "accuracy_drop", "latency_p50_ms", "latency_p95_ms")
-REGRESSION = ("size_bytes", "size_ratio", "cosine_similarity", "max_abs_error", "latency_p50_ms", "latency_p95_ms")
+REGRESSION = (
+    "size_bytes",
+    "size_ratio",
+    "r_squared",
+    "cosine_similarity",
+    "max_abs_error",
+    "latency_p50_ms",
+    "latency_p95_ms",
+)
 FLIPS_SHOWN = 15
 NAMED = 3
 

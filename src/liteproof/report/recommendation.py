@@ -1,7 +1,7 @@
 """Which variant to ship: for each target the accepted one that the manifest prefers.
 
 The preference decides among the accepted variants: the smallest file, the shortest median time on that target, or the
-most accurate (accuracy; without labels the agreement with the source; for a regression the cosine similarity). Where it
+most accurate (accuracy; without labels the agreement with the source; for a regression R²). Where it
 cannot tell two apart, or nothing was measured, the order `FALLBACK` does. What would have been preferred and was
 rejected is named, and so is what comes next if the recommended one turns out not to serve.
 
@@ -28,7 +28,7 @@ PREFERENCES = ("smallest", "fastest", "most-accurate")
 # From what gains most to what is safest.
 FALLBACK = ("int8", "int8_float_io", "dynamic_range", "float16", "float32")
 ACCEPTABLE = (Verdict.PASS, Verdict.PROVISIONAL)
-_ACCURACY = ("accuracy", "top1_agreement", "cosine_similarity")
+_ACCURACY = ("accuracy", "top1_agreement", "r_squared", "cosine_similarity")
 
 
 @dataclass(frozen=True)
