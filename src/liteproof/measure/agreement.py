@@ -228,10 +228,14 @@ def r_squared(reference: Floats, outputs: Floats) -> Measurement:
     Raises:
         Unmeasured: if the source's outputs are the same for every sample.
     """
-    noise = float(np.square(_difference(reference, outputs, "r_squared")).sum())
-    source = reference.astype(np.float64)
-    spread = float(np.square(source - source.mean(axis=0)).sum())
-    if spread <= 1e-12 * float(np.square(source).sum()):
+    noise = sum(float(np.square(block).sum()) for block in _differences(reference, outputs, "r_squared"))
+    mean = reference.mean(axis=0, dtype=np.float64)
+    signal = spread = 0.0
+    for _, theirs, _ in blocks(reference, outputs):
+        source = theirs.astype(np.float64)
+        signal += float(np.square(source).sum())
+        spread += float(np.square(source - mean).sum())
+    if spread <= 1e-12 * signal:
         raise Unmeasured(
             "r_squared: the source's outputs are the same for every sample",
             expected="an evaluation set of samples that differ",
