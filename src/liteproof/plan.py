@@ -23,11 +23,16 @@ from liteproof.store import digest_of
 
 @dataclass(frozen=True)
 class File:
-    """A file (or a SavedModel's folder) as it was when the plan was made. `sha256` is of its content."""
+    """A file (or a SavedModel's folder) as it was when the plan was made.
+
+    `sha256` is of its content. `url` is where it was fetched from, without anything confidential; empty of a file of
+    this machine's.
+    """
 
     path: str
     sha256: str
     bytes: int
+    url: str = ""
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,8 @@ def _line(event: Event) -> str | None:
         return f"converted {event.model} {event.name} in {event.seconds:.1f} s, {size(event.bytes)}"
     if event.kind == "reference":
         return f"computed {event.model} reference in {event.seconds:.1f} s, {size(event.bytes)}"
+    if event.kind == "fetched":
+        return f"fetched {event.model} {event.name} in {event.seconds:.1f} s, {size(event.bytes)}"
     if event.kind == "made":
         return f"made {event.model} {event.name} set in {event.seconds:.1f} s, {size(event.bytes)}"
     if event.kind == "at" and event.reason:
@@ -55,6 +57,10 @@ def _line(event: Event) -> str | None:
     if event.kind == "failed":
         return f"failed {event.model} {event.name}: {event.reason}"
     return None
+
+
+def _count(number: int, event: Event) -> str:
+    return size(number) if event.meta.get("unit") == "B" else str(number)
 
 
 def size(count: int) -> str:
@@ -95,7 +101,7 @@ class _Bars:
         if event.kind == "started":
             current[event.name] = event.name
         elif event.kind == "at":
-            current[event.name] = f"{event.name} {event.done} of {event.total}"
+            current[event.name] = f"{event.name} {_count(event.done, event)} of {_count(event.total, event)}"
         elif event.kind != "planned":
             current.pop(event.name, None)
             display.advance(self._bars[event.model])

@@ -28,6 +28,7 @@ EventKind = Literal[
     "trained",
     "converted",
     "reference",
+    "fetched",
     "failed",
     "usage",
     "done",
@@ -111,9 +112,9 @@ class Event:
 
     Attributes:
         kind: "waiting" until another run is done with the same models; "planned" with the number of a model's steps;
-            "started" on a task; "at" a point of it, `done` of `total`; "made", "exported", "trained", "converted" and
-            "reference" are its good ends; "failed" with the reason; "usage" if the request is wrong, which ends the
-            run; "done" with everything.
+            "started" on a task; "at" a point of it, `done` of `total`; "made", "exported", "trained", "converted",
+            "reference" and "fetched" are its good ends; "failed" with the reason; "usage" if the request is wrong,
+            which ends the run; "done" with everything.
         key: Where the store keeps what was made.
         model: The model's name.
         name: What was made, for people.

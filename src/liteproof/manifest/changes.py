@@ -55,9 +55,10 @@ def _is_changed(model: Model, root: Path, top: Path, changed: frozenset[Path]) -
 def _inputs(model: Model, root: Path) -> Iterable[Path]:
     """Files and folders that decide how the model is judged."""
     for file in (model.manifest, model.source, *(file for samples in model.sets.values() for file in samples.named)):
-        yield Path(file.path)
+        if not file.url:  # what is kept elsewhere has its digest in the manifest
+            yield Path(file.path)
     for variant in model.variants:
-        if variant.file:
+        if variant.file and not variant.file.url:
             yield Path(variant.file.path)
     callables = (
         model.custom_objects,

@@ -4,7 +4,8 @@
     >>> plan.models[0].variants[0].budgets["host"]["top1_agreement"]                # doctest: +SKIP
     0.99
 
-Nothing is converted, loaded or imported. Files that a manifest names are hashed, once: the store remembers.
+Nothing is converted, loaded or imported. Files that a manifest names are hashed, once: the store remembers. Files that
+are kept elsewhere are fetched, unless that is put off: what they hold decides whether the request makes sense.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 from liteproof import plan
 from liteproof.accepted import read as read_accepted
 from liteproof.checks import METRICS
+from liteproof.convert.tasks import Listener
 from liteproof.manifest import keys
 from liteproof.manifest import training as training_keys
 from liteproof.manifest.budgets import Budgets, read_budgets
@@ -27,8 +29,9 @@ from liteproof.manifest.files import Folder
 from liteproof.manifest.interface import read_interface
 from liteproof.manifest.memory import Memory
 from liteproof.manifest.place import Place, clean, nearest, one_of, written
+from liteproof.manifest.remote import Remote, Remotes, is_address
 from liteproof.manifest.samples import Found, Sets, is_callable
-from liteproof.manifest.schema import Manifest, SamplesTable, VariantTable, read_manifest
+from liteproof.manifest.schema import Manifest, RemoteTable, SamplesTable, VariantTable, read_manifest
 from liteproof.manifest.selection import MANIFEST, find_models, select_models, select_variants
 from liteproof.manifest.source import Expectation, find_expectation, kind_of_source
 from liteproof.manifest.targets import read_targets, select_targets
@@ -49,6 +52,8 @@ def load_plan(
     root: Path,
     no_code: bool = False,
     store: Store,
+    fetch: bool = True,
+    listener: Listener | None = None,
 ) -> plan.Plan:
     """Everything that a run will do.
 
@@ -60,7 +65,9 @@ def load_plan(
         targets_file: Where targets are defined; None: `targets.toml` in the root folder, if there is one.
         root: The folder that Python callables of a manifest are imported from.
         no_code: Whether to refuse everything in a manifest that runs Python.
-        store: Where digests of files are remembered.
+        store: Where digests of files are remembered, and files that are kept elsewhere are brought.
+        fetch: Whether files that are kept elsewhere, and are not in the store, are fetched now.
+        listener: Hears how far that is.
 
     Raises:
         UsageError: if anything in the request, a manifest, or the files that it names is wrong.
@@ -71,7 +78,8 @@ def load_plan(
     selected = select_targets(targets, tuple(target_names) or ("host",), Place.of(targets_path or here / TARGETS))
     folders = select_models(find_models(models), tuple(model_names))
     with Memory(store) as memory:
-        around = _Around(targets, tuple(target.name for target in selected), here, no_code, memory)
+        names = tuple(target.name for target in selected)
+        around = _Around(targets, names, here, no_code, memory, store, fetch, listener)
         resolved = [_Resolving(folder, around).model() for folder in folders]
     return plan.Plan(select_variants(resolved, tuple(variant_names)), selected, str(here), no_code)
 
@@ -85,6 +93,9 @@ class _Around:
     root: Path
     no_code: bool
     memory: Memory
+    store: Store
+    fetch: bool
+    listener: Listener | None
 
 
 class _Resolving:
@@ -191,9 +202,9 @@ class _Resolving:
 
     def _source(self) -> tuple[plan.File, str, Expectation]:
         place = self.place.at("model")
-        path = self.folder.find(self.manifest.model.source, "source", place, folder=True)
+        file = self._file(self.manifest.model.source, "source", place, folder=True)
+        path = Path(file.path)
         kind = kind_of_source(path, place)
-        file = self.memory.file(path)
         found = self.memory.facts(Expectation, file, lambda: find_expectation(path, kind)) or Expectation()
         if found.quantized:
             raise place.wrong(
@@ -214,6 +225,22 @@ class _Resolving:
                 "add trust = true to [model] if you know who made the file",
             )
         return file, kind, found
+
+    def _file(self, given: str | RemoteTable, key: str, place: Place, *, folder: bool = False) -> plan.File:
+        """A file of the model's folder, or one that is kept elsewhere, fetched if the store has it not."""
+        if isinstance(given, str) and not is_address(given):
+            return self.memory.file(self.folder.find(given, key, place, folder=folder))
+        remote = (
+            Remote(given, None, key, place) if isinstance(given, str) else Remote(given.url, given.sha256, key, place)
+        )
+        remotes = Remotes(
+            self.around.store,
+            fetch=self.around.fetch,
+            no_code=self.around.no_code,
+            allow_outside=self.manifest.model.allow_outside,
+            listener=self.around.listener,
+        )
+        return remotes.file(remote, self.name)
 
     def _labels(self) -> tuple[str, ...] | None:
         given, place = self.manifest.model.labels, self.place.at("model")
@@ -294,7 +321,7 @@ class _Resolving:
         if table.file is not None:
             if table.toolchain:
                 raise place.wrong(f"toolchain in {place.name} beside file", "one of the two", "remove toolchain")
-            file = self.memory.file(self.folder.find(table.file, "file", place))
+            file = self._file(table.file, "file", place)
             key, options = keys.file_key(file.sha256), training_keys.claims(table, RECIPES[recipe], place)
             trained = self._trained_elsewhere(table, recipe, place)
             return plan.Variant(name, recipe, None, file, key, {}, options=options, waivers=waivers, training=trained)

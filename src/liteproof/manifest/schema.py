@@ -86,6 +86,16 @@ _Sparsity = Annotated[
 _Interpreter = Annotated[str, Meta(pattern=r"\S", description="The interpreter that runs the suites there.")]
 
 
+class RemoteTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """A file that is kept elsewhere."""
+
+    url: Annotated[str, Meta(min_length=1, description="Its address: http(s), s3, gs, az, file, or zip::….")]
+    sha256: (
+        Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="The digest of what must be there; run to be told.")]
+        | None
+    ) = None
+
+
 class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
     """What is under acceptance."""
 
@@ -94,7 +104,8 @@ class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="What the outputs mean. An autoencoder is a regression onto its input."),
     ]
     source: Annotated[
-        str, Meta(description="The trained original: .keras, .h5, a SavedModel folder, or a float .tflite.")
+        str | RemoteTable,
+        Meta(description="The trained original: .keras, .h5, a SavedModel folder, or a float .tflite."),
     ]
     labels: Annotated[
         str | _Strings | None, Meta(description="Names of the classes: a file with one a line, or an array.")
@@ -219,7 +230,9 @@ class VariantTable(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["tensorflow", "litert"] | None,
         Meta(description="Who converts. Default: tensorflow where it knows the recipe."),
     ] = None
-    file: Annotated[str | None, Meta(description="A .tflite that was built elsewhere, judged as it is.")] = None
+    file: Annotated[
+        str | RemoteTable | None, Meta(description="A .tflite that was built elsewhere, judged as it is.")
+    ] = None
     float32: Annotated[
         str | None,
         Meta(description="Beside a file that was trained further: the float .tflite of the same weights."),
@@ -491,6 +504,7 @@ _FORMS = {
     "input_offset": "a number, an array of numbers (one a channel), or a table with one of these for each input",
     "input_names": 'a table of names: { source_input = "input of the file" }',
     "output_names": 'a table of names: { source_output = "output of the file" }',
+    "sha256": "64 hexadecimal digits in lower case",
     "from": "a string, or a table of strings: an .npy for each input",
     "columns": "an array of strings, not empty",
     "resize": "an array of two whole numbers from 1 to 16384: height and width",

@@ -94,23 +94,27 @@ class Gate:
             session.config.pluginmanager.register(self.signoff, "liteproof-signoff")
 
     def _load_plan(self, config: pytest.Config) -> Plan:
+        from liteproof.convert.progress import progress
         from liteproof.manifest.release import release_targets
         from liteproof.manifest.resolve import load_plan
 
         option, here = config.option, config.invocation_params.dir
         models = [here / name for name in option.models] if option.models else [config.rootpath / "models"]
         names = tuple(option.model or ())
-        plan = load_plan(
-            models,
-            model_names=names,
-            variant_names=tuple(option.variant or ()),
-            target_names=tuple(option.target or ())
-            or (release_targets(models, names) if option.signoff else ("host",)),
-            targets_file=here / option.targets if option.targets else None,
-            root=config.rootpath,
-            no_code=option.no_code,
-            store=self.run.store,
-        )
+        with progress(_stream(config)) as listener:
+            plan = load_plan(
+                models,
+                model_names=names,
+                variant_names=tuple(option.variant or ()),
+                target_names=tuple(option.target or ())
+                or (release_targets(models, names) if option.signoff else ("host",)),
+                targets_file=here / option.targets if option.targets else None,
+                root=config.rootpath,
+                no_code=option.no_code,
+                store=self.run.store,
+                fetch=not option.collectonly,
+                listener=listener,
+            )
         if option.changed_since is None:
             return plan
         from liteproof.manifest.changes import changed_models

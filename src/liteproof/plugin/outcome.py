@@ -66,7 +66,7 @@ def _model(model: Model, store: Store, root: Path) -> dict[str, Any]:
         "release": list(model.release),
         "manifest": {"file": _relative(model.manifest.path, root), "sha256": model.manifest.sha256},
         "source": {
-            "file": _relative(model.source.path, root),
+            "file": model.source.url or _relative(model.source.path, root),
             "sha256": model.source.sha256,
             "bytes": model.source.bytes,
         },
@@ -127,7 +127,7 @@ def _accepted(model: Model) -> dict[str, dict[str, dict[str, float]]]:
 def _variant(model: Model, variant: Variant, store: Store, root: Path) -> dict[str, Any]:
     entry = store.get(variant.key)
     return {
-        "file": _relative(variant.file.path, root) if variant.file else f"{variant.name}.tflite",
+        "file": variant.file.url or _relative(variant.file.path, root) if variant.file else f"{variant.name}.tflite",
         "sha256": entry.sha256 if entry else None,
         "bytes": entry.bytes if entry else None,
         "recipe": variant.recipe,
