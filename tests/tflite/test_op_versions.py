@@ -5,6 +5,7 @@ import pytest
 
 from liteproof.errors import LiteproofError
 from liteproof.measure.runtime import installed_runtimes, open_session
+from liteproof.tflite import schema
 from liteproof.tflite.op_versions import (
     FOUR_BIT_CONVOLUTION,
     TABLE,
@@ -14,11 +15,11 @@ from liteproof.tflite.op_versions import (
     needed,
     read_table,
 )
-from liteproof.tflite.reader import OPERATORS, OperatorCode
+from liteproof.tflite.reader import OperatorCode
 from liteproof.tflite.single_operator import operator_list_model
 from tests.tflite.networks import network
 
-NUMBERS = {name: number for number, name in OPERATORS.items()}
+NUMBERS = {name: number for number, name in schema.names("BuiltinOperator").items()}
 
 
 def fully_connected(version):

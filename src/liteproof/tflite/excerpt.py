@@ -14,7 +14,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-import tflite as schema
+from liteproof.tflite import schema
 
 # Slots of the schema's tables Model and SubGraph.
 _MODEL_METADATA, _MODEL_SIGNATURES = 16, 18

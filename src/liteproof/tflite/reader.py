@@ -26,26 +26,15 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import tflite as schema
 
 from liteproof.errors import ModelError, UsageError
+from liteproof.tflite import schema
 
 QuantizationKind = Literal["none", "per_tensor", "per_axis", "blockwise"]
 
 
-def _enumeration(holder: Any) -> dict[int, str]:
-    """The names of a generated enumeration by number."""
-    return {number: name for name, number in vars(holder).items() if isinstance(number, int)}
-
-
-# The schema package ends at BFLOAT16; LiteRT 2 writes these too.
-_TENSOR_TYPES = _enumeration(schema.TensorType) | {19: "INT2", 20: "UINT4", 21: "FLOAT8_E4M3FN", 22: "FLOAT8_E5M2"}
-OPERATORS = _enumeration(schema.BuiltinOperator) | {209: "STABLEHLO_CASE"}
-_OPTIONS = _enumeration(schema.BuiltinOptions)
-_OPTION_NAMES = {
-    "fused_activation_function": _enumeration(schema.ActivationFunctionType),
-    "padding": _enumeration(schema.Padding),
-}
+# Options whose numbers have names, by the enumeration that names them.
+_NAMED_OPTIONS = {"fused_activation_function": "ActivationFunctionType", "padding": "Padding"}
 _CUSTOM = 32
 _BLOCKWISE = 2
 
@@ -465,7 +454,7 @@ class _Reading:
         # a DEQUANTIZE of LiteRT Quantizer reads as ADD): hence the slot itself.
         number = max(code.DeprecatedBuiltinCode(), self._int32(code._tab, 10))
         custom = number == _CUSTOM
-        name = self._text(code, 6) if custom else OPERATORS.get(number, f"BUILTIN_{number}")
+        name = self._text(code, 6) if custom else schema.names("BuiltinOperator").get(number, f"BUILTIN_{number}")
         return OperatorCode(name or "CUSTOM", code.Version(), custom)
 
     def _buffer(self, index: int, buffer: Any) -> Buffer:
@@ -501,7 +490,7 @@ class _Reading:
             name=self._text(tensor, 10),
             shape=shape,
             shape_signature=self._integers(tensor, "ShapeSignature") or shape,
-            type=_TENSOR_TYPES.get(number, f"TYPE_{number}"),
+            type=schema.names("TensorType").get(number, f"TYPE_{number}"),
             buffer=tensor.Buffer(),
             quantization=self._quantization(tensor.Quantization(), shape),
             is_variable=tensor.IsVariable(),
@@ -568,14 +557,17 @@ def _snake_case(name: str) -> str:
 
 def _options(operator: Any) -> dict[str, str | int | float | bool]:
     """The scalars of an operator's option table that `_OPTION_FIELDS` names."""
-    kind = _OPTIONS.get(operator.BuiltinOptionsType(), "")
+    kind = schema.names("BuiltinOptions").get(operator.BuiltinOptionsType(), "")
     union = operator.BuiltinOptions()
     if kind not in _OPTION_FIELDS or union is None:
         return {}
     table = getattr(schema, kind)()
     table.Init(union.Bytes, union.Pos)
     values = {_snake_case(name): getattr(table, name)() for name in _OPTION_FIELDS[kind]}
-    return {key: _OPTION_NAMES.get(key, {}).get(value, value) for key, value in values.items()}
+    return {
+        key: schema.names(_NAMED_OPTIONS[key]).get(value, value) if key in _NAMED_OPTIONS else value
+        for key, value in values.items()
+    }
 
 
 def _require_references(model: Model) -> None:

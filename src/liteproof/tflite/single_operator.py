@@ -15,7 +15,8 @@ from collections.abc import Sequence
 
 import flatbuffers
 import numpy as np
-import tflite as schema
+
+from liteproof.tflite import schema
 
 # The first version of DEQUANTIZE that takes each type (LiteRT's table of operator versions).
 _DEQUANTIZE_VERSIONS = {"UINT8": 1, "INT8": 2, "INT16": 3}
