@@ -530,6 +530,49 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
                 "MB",
                 relative=True,
             ),
+            _metric(
+                "service_health_mismatches",
+                "at_most",
+                "declared fields that the service's health path lacks or fills otherwise",
+                "count",
+                needs=("service",),
+                default=0.0,
+            ),
+            _metric(
+                "service_digest_mismatches",
+                "at_most",
+                "whether the service tells another file's digest",
+                "count",
+                needs=("service",),
+                default=0.0,
+            ),
+            _metric(
+                "service_mismatches",
+                "at_most",
+                "samples that the service does not answer, or decides otherwise than the file",
+                "count",
+                needs=("service",),
+                default=0.0,
+            ),
+            _metric(
+                "service_error",
+                "at_most",
+                "largest difference of the service's outputs from the file's, over the largest output",
+                "ratio",
+                needs=("service",),
+                default=1e-3,
+            ),
+            *(
+                _metric(
+                    f"service_{p}_ms",
+                    "at_most",
+                    f"{p} of the time from request to answer",
+                    "ms",
+                    needs=("service",),
+                    relative=True,
+                )
+                for p in _LATENCY[:2]
+            ),
         )
     }
 )

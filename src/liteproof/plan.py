@@ -247,6 +247,39 @@ class OwnMetric:
 
 
 @dataclass(frozen=True)
+class Service:
+    """A prediction service that runs on the target, and its contract (docs/service.md).
+
+    Attributes:
+        variant: The variant that it serves.
+        urls: Its address as the target reaches it, by target; by "" on every target.
+        health: Path of its health.
+        fields: Fields that the health path must have; a value, or None for any.
+        digest_field: The field that tells the file's digest, where it does.
+        predict: Path of its predictions.
+        encoding: "json" or "npy".
+        output_field: The field of an answer that holds the outputs.
+        samples: How many evaluation samples it is asked.
+        timeout_s: Seconds for one exchange.
+    """
+
+    variant: str
+    urls: Mapping[str, str]
+    health: str
+    fields: Mapping[str, object]
+    digest_field: str
+    predict: str
+    encoding: str
+    output_field: str
+    samples: int
+    timeout_s: float
+
+    def url_on(self, target: str) -> str | None:
+        """Its address on a target; None where it does not run."""
+        return self.urls.get(target, self.urls.get(""))
+
+
+@dataclass(frozen=True)
 class Model:
     """What is under acceptance.
 
@@ -276,6 +309,7 @@ class Model:
         decision_output: The output that classes are told from; None: the source's first.
         training: What a recipe that trains is given, if it is named.
         metrics: Metrics of its own.
+        service: The service that is judged with it, if there is one.
     """
 
     name: str
@@ -302,6 +336,7 @@ class Model:
     decision_output: str | None = None
     training: Samples | None = None
     metrics: tuple[OwnMetric, ...] = ()
+    service: Service | None = None
 
     @property
     def sets(self) -> Mapping[str, Samples]:
@@ -447,6 +482,8 @@ def unmet(metric: Metric, model: Model, variant: Variant, target: Target | None 
         return f"{metric.name} has no meaning for a {model.task} model"
     if "other_target" in metric.needs and target is not None and not target.remote:
         return f"{metric.name} compares another target with the host; this is the host's own interpreter"
+    if "service" in metric.needs and model.service and target and model.service.url_on(target.name) is None:
+        return f"{metric.name} needs a service there: [service] names none for {target.name}"
     for need in sorted(metric.needs - {"other_target"}):
         reason = _NEEDS[need](model, variant)
         if reason:
@@ -532,7 +569,15 @@ def _calibration_file(model: Model, variant: Variant) -> str | None:
     return None
 
 
+def _service(model: Model, variant: Variant) -> str | None:
+    if model.service is None:
+        return "needs [service] in model.toml: a prediction service to be judged"
+    served = model.service.variant
+    return None if served == variant.name else f"is measured in the case of {served}, which the service serves"
+
+
 _NEEDS = {
+    "service": _service,
     "labels": _labels,
     "more_than_five_classes": _more_than_five_classes,
     "quantized_ends": _quantized_ends,

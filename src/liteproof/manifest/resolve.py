@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ from liteproof.recipes import RECIPES
 from liteproof.store import Store, digest_of
 
 TARGETS = "targets.toml"
+URL = r"https?://[^\s/?#@]+(/[^\s?#]*)?"
 SETS = ("evaluation", "calibration", "training")
 
 
@@ -158,6 +160,7 @@ class _Resolving:
             decision_output=given.decision_output,
             training=training,
             metrics=tuple(self._own_metrics()),
+            service=self._service(),
         )
         return self._with_budgets(bare)
 
@@ -167,6 +170,7 @@ class _Resolving:
         if not self.around.no_code:
             return
         model, data, metrics = self.manifest.model, self.manifest.data, self.manifest.metrics
+        service = self.manifest.service
         sets = [("data", key, getattr(data, key), _runs_python(getattr(data, key)), "runs Python") for key in SETS]
         for table, key, value, refused, does in (
             ("model", "trust", model.trust, model.trust, "runs Python"),
@@ -174,6 +178,7 @@ class _Resolving:
             ("model", "allow_outside", model.allow_outside, model.allow_outside, "reads files of yours"),
             *sets,
             *((f"metrics.{name}", "callable", own.callable, True, "runs Python") for name, own in metrics.items()),
+            *((("service", "url", service.url, True, "sends requests"),) if service else ()),
         ):
             if refused:
                 place, shown = self.place.at(table), value.origin if isinstance(value, SamplesTable) else value
@@ -488,6 +493,44 @@ class _Resolving:
                 one_of(rule, {*RULES, *METRICS, *self.manifest.metrics}, what="a rule or a metric"),
                 "docs/suites/quantization_spec.md lists the rules",
             )
+
+    def _service(self) -> plan.Service | None:
+        given, place = self.manifest.service, self.place.at("service")
+        if given is None:
+            return None
+        if given.variant not in self.manifest.variants:
+            raise place.wrong(
+                f"variant = {written(given.variant)} in {place.name}",
+                one_of(given.variant, self.manifest.variants, what="a variant"),
+                "name the variant that the service serves",
+            )
+        urls = {"": given.url} if isinstance(given.url, str) else given.url
+        for name, url in urls.items():
+            if not re.fullmatch(URL, url):
+                raise place.wrong(
+                    f"url = {written(url)} in {place.name}",
+                    'an address such as "http://127.0.0.1:8080"; no user, no query',
+                    "write the address as the target itself reaches the service",
+                )
+            if name and name not in self.around.targets:
+                raise place.wrong(
+                    f"url in {place.name} names '{clean(name)}', which is no target",
+                    one_of(name, self.around.targets, what="a target"),
+                    f"define [{clean(name)}] in targets.toml, or correct the name",
+                )
+        fields = given.fields if isinstance(given.fields, dict) else dict.fromkeys(given.fields)
+        return plan.Service(
+            variant=given.variant,
+            urls=urls,
+            health=given.health,
+            fields=fields,
+            digest_field=given.digest_field,
+            predict=given.predict,
+            encoding=given.encoding,
+            output_field=given.output_field,
+            samples=given.samples,
+            timeout_s=given.timeout_s,
+        )
 
     def _release(self) -> tuple[str, ...]:
         place, targets = self.place.at("release"), self.manifest.release.targets

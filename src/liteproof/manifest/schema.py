@@ -289,6 +289,32 @@ class ReleaseTable(Struct, frozen=True, forbid_unknown_fields=True):
     )
 
 
+_Path = Annotated[str, Meta(pattern=r"^/\S*$")]
+
+
+class ServiceTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """A prediction service that runs on the target and is judged with the variant that it serves."""
+
+    variant: Annotated[str, Meta(description="The variant that it serves.")]
+    url: Annotated[
+        str | _Files,
+        Meta(description="Its address as the target itself reaches it, or a table of such by target."),
+    ]
+    health: Annotated[_Path, Meta(description="Path of its health.")] = "/api/health"
+    fields: Annotated[
+        _Strings | dict[str, str | int | float | bool],
+        Meta(description="What the health path must have: names of fields, or a table of their values."),
+    ] = msgspec.field(default_factory=lambda: ["status"])
+    digest_field: Annotated[str, Meta(description="The field that tells the file's sha256, where it does.")] = "digest"
+    predict: Annotated[_Path, Meta(description="Path of its predictions.")] = "/api/predict"
+    encoding: Annotated[
+        Literal["json", "npy"], Meta(description='How a sample is sent: JSON {"inputs": …}, or the bytes of an .npy.')
+    ] = "json"
+    output_field: Annotated[str, Meta(description="The field of an answer that holds the outputs.")] = "outputs"
+    samples: Annotated[int, Meta(ge=1, le=10_000, description="How many evaluation samples it is asked.")] = 32
+    timeout_s: Annotated[float, Meta(gt=0, le=600, description="Seconds for one exchange.")] = 10.0
+
+
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     """A model.toml."""
 
@@ -299,6 +325,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     budgets: dict[str, Any] = {}
     waivers: list[WaiverTable] = []
     release: ReleaseTable = msgspec.field(default_factory=ReleaseTable)
+    service: ServiceTable | None = None
 
 
 class DelegateTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -387,6 +414,7 @@ def read_manifest(path: Path) -> Manifest:
         budgets=_table(raw.get("budgets", {}), place, "budgets"),
         waivers=[read_table(WaiverTable, table, place.at("waivers")) for table in waivers],
         release=read_table(ReleaseTable, raw.get("release", {}), place.at("release")),
+        service=read_table(ServiceTable, raw["service"], place.at("service")) if "service" in raw else None,
     )
 
 
@@ -497,6 +525,10 @@ _FORMS = {
     "custom_objects": 'a string "package.module:name"',
     "rule": "a rule or a metric: lower-case letters, digits and '_'",
     "reason": "a reason that a reader of the report can judge",
+    "url": "an address, or a table of such by target",
+    "health": 'a path such as "/api/health"',
+    "predict": 'a path such as "/api/predict"',
+    "fields": "an array of fields' names, or a table of fields and values",
     "ssh": "a destination of ssh(1), such as \"pi@raspberrypi.local\": a string without blanks or a leading '-'",
     "python": "the path of an interpreter: a string",
     "options": "a table of strings and whole numbers",
