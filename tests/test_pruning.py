@@ -115,6 +115,15 @@ def test_what_killed_writers_left_is_swept_and_what_is_being_written_is_not(stor
     assert sorted(path.name for path in (store.root / "blobs").iterdir()) == [".writing-now", fresh.name]
 
 
+def test_what_was_fetched_in_part_is_kept_for_a_week(store):
+    (store.root / "downloads").mkdir(parents=True)
+    yesterday, long_ago = (store.root / "downloads" / f"{name}.part" for name in ("yesterday", "long-ago"))
+    for path, days in ((yesterday, 1), (long_ago, 8)):
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - days * DAY,) * 2)
+    assert prune(store).abandoned == (long_ago,)
+
+
 def test_a_temporary_of_a_writer_that_was_killed(store):
     program = (
         "import os, sys, liteproof.store as s; from pathlib import Path;"

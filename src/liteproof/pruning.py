@@ -35,6 +35,7 @@ DEFAULT_LIMIT = "10GB"
 
 # A temporary file, or a content that no entry names yet, may belong to a writer who is at it this very moment.
 _ABANDONED_AFTER_S = 3600.0
+_NOT_RESUMED_AFTER_S = 7 * 24 * 3600.0  # what was fetched in part, and is not fetched on
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)i?B?", re.IGNORECASE)
 _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([hdw])", re.IGNORECASE)
@@ -246,10 +247,11 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _abandoned(store: Store, now: float) -> Iterator[Path]:
-    for path in store.root.glob(f"**/{WRITING}*"):
-        with contextlib.suppress(OSError):
-            if now - path.stat().st_mtime > _ABANDONED_AFTER_S:
-                yield path
+    for pattern, after in ((f"**/{WRITING}*", _ABANDONED_AFTER_S), ("downloads/*.part", _NOT_RESUMED_AFTER_S)):
+        for path in store.root.glob(pattern):
+            with contextlib.suppress(OSError):
+                if now - path.stat().st_mtime > after:
+                    yield path
 
 
 def _remove_abandoned(path: Path) -> None:

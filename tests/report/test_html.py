@@ -154,6 +154,19 @@ def test_waivers_and_metrics_that_do_not_apply_are_listed():
     assert "speedup, weight_error_lsb does not apply: this is the float32 one" in text
 
 
+def test_what_was_done_to_the_samples_is_told():
+    found = results()
+    evaluation = {
+        "file": "models/digits/photos", "samples": 200, "sha256": "1" * 64, "arrays_sha256": "2" * 64,
+        "made_from": [{"file": "models/digits/photos", "sha256": "3" * 64}],
+        "preprocessing": {"samples": 200, "stratify": True, "resize": [96, 96], "scale": {"x": [0.5]}},
+    }  # fmt: skip
+    text = page(replace(found, models={"digits": {**found.models["digits"], "evaluation": evaluation}})).text
+    assert "evaluation: 200 drawn, in proportion to the classes; resized to 96 × 96, x × 0.5" in text
+    assert "3" * 64 in text
+    assert "2" * 64 in text
+
+
 def test_environment_shows_every_fact_of_every_target(document):
     for fact in ("Raspberry Pi 4 Model B", "tflite_runtime 2.14.0", "ai_edge_litert 2.3.0", "device: governor"):
         assert fact in document.text

@@ -13,7 +13,7 @@ import pytest
 import liteproof
 from liteproof.errors import UsageError
 from liteproof.report import release, statement
-from liteproof.report.results import SignOff, encode
+from liteproof.report.results import SignOff, encode, read
 from liteproof.report.verification import Refused, accepted_by
 from liteproof.store import file_sha256
 from tests.plugin.tiny import network
@@ -46,6 +46,20 @@ def write_results(folder, file, signoff=SIGNED):
     }  # fmt: skip
     content = encode(replace(found, models={"digits": facts}, signoff=signoff))
     (folder / "results.json").write_bytes(content)
+
+
+def test_the_statement_tells_files_what_was_done_to_them_and_what_came_out(run):
+    found = read(run)
+    evaluation = {
+        "file": "photos", "samples": 200, "sha256": "1" * 64, "arrays_sha256": "2" * 64,
+        "made_from": [{"file": "photos", "sha256": "3" * 64}], "preprocessing": {"resize": [96, 96]},
+    }  # fmt: skip
+    made = replace(found, models={"digits": {**found.models["digits"], "evaluation": evaluation}})
+    configuration = statement.statement(made, "digits", "0" * 64)["predicate"]["configuration"]
+    named = {entry["name"]: entry for entry in configuration if entry.get("name", "").startswith("photos")}
+    assert named["photos"]["digest"] == {"sha256": "3" * 64}
+    assert named["photos.npz"]["digest"] == {"sha256": "2" * 64}
+    assert named["photos.npz"]["annotations"] == {"role": "evaluation arrays", "preprocessing": {"resize": [96, 96]}}
 
 
 @pytest.fixture

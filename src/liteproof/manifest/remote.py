@@ -191,7 +191,7 @@ class Remotes:
                 if remote.sha256 not in (None, sha256):
                     raise self._another(remote, sha256, part.stat().st_size)
                 held = Remote(remote.url, sha256, remote.key, remote.place)
-                meta = {"kind": "download", "origin": plain(remote.url)}
+                meta = {"kind": "download", "model": model, "origin": plain(remote.url)}
                 entry = self._store.put(held.entry_key, part, suffix=remote.suffix, meta=meta)
                 seconds = time.perf_counter() - started
                 self._tell(Event("fetched", model=model, name=remote.key, seconds=seconds, bytes=entry.bytes))

@@ -330,8 +330,37 @@ def _facts(facts: Mapping[str, Any]) -> Iterator[str]:
         yield str(facts["task"])
     if (facts.get("evaluation") or {}).get("samples") is not None:
         yield f"{facts['evaluation']['samples']:,} evaluation samples"
+    for part in ("evaluation", "calibration"):
+        if done := treatment((facts.get(part) or {}).get("preprocessing") or {}):
+            yield f"{part}: {done}"
     if (facts.get("source") or {}).get("file"):
         yield f"source {facts['source']['file']}"
+
+
+def treatment(preprocessing: Mapping[str, Any]) -> str:
+    """What was done to samples, in words.
+
+    >>> treatment({"resize": [96, 96], "color": "rgb", "scale": {"x": [0.5]}, "offset": {"x": [-1.0]}, "samples": 200})
+    '200 drawn; resized to 96 × 96, rgb, x × 0.5, x − 1'
+    """
+    drawn = [f"{preprocessing['samples']} drawn"] if preprocessing.get("samples") else []
+    drawn += ["in proportion to the classes"] if preprocessing.get("stratify") else []
+    drawn += [f"seed {preprocessing['seed']}"] if preprocessing.get("seed") else []
+    done = []
+    if preprocessing.get("resize"):
+        height, width = preprocessing["resize"]
+        done.append(f"resized to {height} × {width}")
+    done += [preprocessing["color"]] if preprocessing.get("color") else []
+    for name, factors in (preprocessing.get("scale") or {}).items():
+        done.append(f"{name} × {_factors(factors)}")
+    for name, factors in (preprocessing.get("offset") or {}).items():
+        single = len(factors) == 1 and factors[0] < 0
+        done.append(f"{name} − {-factors[0]:g}" if single else f"{name} + {_factors(factors)}")
+    return "; ".join(filter(None, (", ".join(drawn), ", ".join(done))))
+
+
+def _factors(factors: Sequence[float]) -> str:
+    return f"{factors[0]:.4g}" if len(factors) == 1 else f"{len(factors)} numbers"
 
 
 def _flips(checks: Sequence[Check]) -> FlipTable | None:
@@ -404,7 +433,11 @@ def _digests(results: Results) -> Iterator[Digest]:
         for part in ("manifest", "source", "evaluation", "calibration"):
             found = facts.get(part)
             if found and found.get("sha256"):
-                yield Digest(model, part, str(found.get("file") or ""), found.get("bytes"), found["sha256"], "")
+                for file in found.get("made_from") or [found]:
+                    yield Digest(model, part, str(file.get("file") or ""), file.get("bytes"), file["sha256"], "")
+            if found and found.get("arrays_sha256"):
+                done = treatment(found.get("preprocessing") or {})
+                yield Digest(model, f"{part} arrays", str(found.get("file")), None, found["arrays_sha256"], done)
         for variant, made in facts["variants"].items():
             by = ", ".join(str(made[key]) for key in ("recipe", "toolchain") if made.get(key))
             yield Digest(model, f"variant {variant}", str(made.get("file")), made.get("bytes"), made.get("sha256"), by)

@@ -135,9 +135,22 @@ def _inputs(results: Results, model: str) -> Iterator[Descriptor]:
     for key in ("manifest", "source", "evaluation", "calibration"):
         file = facts.get(key)
         if file:
-            yield {"name": file["file"], "digest": {"sha256": file["sha256"]}, "annotations": {"role": key}}
+            yield from _files(key, file)
     for given in results.signoff.inputs if results.signoff else ():
         yield _input(given)
+
+
+def _files(role: str, facts: Mapping[str, Any]) -> Iterator[Descriptor]:
+    """A file as it was read; or, of samples that were made of some, each of these, what was done, and what came out."""
+    made_from = facts.get("made_from") or [facts]
+    for file in made_from:
+        yield {"name": file["file"], "digest": {"sha256": file["sha256"]}, "annotations": {"role": role}}
+    if facts.get("arrays_sha256"):
+        yield {
+            "name": f"{facts['file']}.npz",
+            "digest": {"sha256": facts["arrays_sha256"]},
+            "annotations": {"role": f"{role} arrays", "preprocessing": facts.get("preprocessing") or {}},
+        }
 
 
 def _input(given: Mapping[str, str]) -> Descriptor:
