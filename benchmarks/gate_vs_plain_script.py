@@ -53,6 +53,7 @@ def run(command: Sequence[str], what: str, **variables: str) -> tuple[float, str
     """Run a command to its end; seconds and what it said."""
     print(f"{time.strftime('%H:%M:%S')} {what} …", end=" ", file=sys.stderr, flush=True)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "src"))), **variables}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # a user's second run does not compile our modules anew
     started = time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     took = time.perf_counter() - started
@@ -100,9 +101,13 @@ def to_the_first_test(command: Sequence[str], scratch: Path, **variables: str) -
 
 def starts(model: Path, scratch: Path) -> tuple[list[float], list[float], list[float], int]:
     """Seconds to the first test: of the warm gate, of a bare pytest; of the runtime's import; and how many tests."""
-    ours = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--models={model}", "-m", "not timing"]
+    # Only the plugins that a run needs: what else is installed would weigh on both sides, and hide the difference.
+    alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    ours = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "liteproof.plugin"]
+    ours += ["-p", "pytest_benchmark.plugin", f"--models={model}", "-m", "not timing"]
     ours += [f"--report-dir={scratch / 'reports'}"]
-    _, listed = run([*ours, "--collect-only", "-q"], "collection", LITEPROOF_STORE=str(scratch / "store"))
+    store = {"LITEPROOF_STORE": str(scratch / "store"), **alone}
+    _, listed = run([*ours, "--collect-only", "-q"], "collection", **store)
     tests = sum("::" in line for line in listed.splitlines())
     folder = scratch / "bare"
     folder.mkdir(exist_ok=True)
@@ -115,8 +120,8 @@ def starts(model: Path, scratch: Path) -> tuple[list[float], list[float], list[f
     nothing = [sys.executable, "-c", ""]
     gates, bares, imports = [], [], []
     for _ in range(STARTS):
-        gates.append(to_the_first_test(ours, scratch, LITEPROOF_STORE=str(scratch / "store")))
-        bares.append(to_the_first_test(bare, scratch))
+        gates.append(to_the_first_test(ours, scratch, **store))
+        bares.append(to_the_first_test(bare, scratch, **alone))
         imports.append(run(load, "runtime")[0] - run(nothing, "python")[0])
     return gates, bares, imports, tests
 

@@ -1,6 +1,8 @@
 """`--reuse`: what is taken over, and above all what never is."""
 
+import os
 import shutil
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -126,6 +128,15 @@ def test_code_of_suites_engine_and_conftest(run, suite, tmp_path, monkeypatch):
     monkeypatch.setattr(reuse, "engine_digest", lambda: "another liteproof")
     seen.add(fingerprint(run, suite))
     assert len(seen) == 5
+
+
+def test_code_that_was_written_while_the_tests_ran(run, suite):
+    fingerprints = Fingerprints(run)
+    assert not fingerprints.code_changed_since(time.time() + 1, [suite.parent])
+    began = time.time() - 1
+    suite.write_text("def test_x(): assert False\n")
+    os.utime(suite, (1, 1))
+    assert fingerprints.code_changed_since(began, [suite.parent])
 
 
 def test_versions_and_processor(run, suite, monkeypatch):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 from functools import cache, lru_cache
@@ -38,6 +38,7 @@ from liteproof.store import digest_of, file_sha256
 
 # Runs that are looked through for a test; each takes some milliseconds to read. A folder of another name is no run.
 _RUNS_LOOKED_AT = 10
+_ENGINE = Path(__file__).resolve().parents[1]
 _RUNS = "[0-9]*T[0-9]*Z-*/results.json"
 
 
@@ -52,11 +53,8 @@ class Reuse:
         self._fingerprints = Fingerprints(run)
 
     def begin(self, session: pytest.Session) -> None:
-        """Before the first test: the code that judges is what it is now, whatever becomes of its files."""
+        """Note every test that is to run."""
         self._items = {item.nodeid: item for item in session.items}
-        self._fingerprints.of_code(session.config)
-        for folder in {item.path.parent for item in session.items}:
-            folder_digest(folder)
 
     def take_over(self, session: pytest.Session) -> None:
         """Report every test of which nothing changed as taken over, and leave the others to be run."""
@@ -84,7 +82,10 @@ class Reuse:
         return ("taken over", "r", "TAKEN OVER") if report.when == "call" else ("", "", "")
 
     def fingerprints(self) -> dict[str, str]:
-        """Of every test that passed, by its id in `results.json`."""
+        """Of every test that passed, by its id in `results.json`; none if code was changed while the tests ran."""
+        self._fingerprints.of_code(self.run.config)
+        if self._fingerprints.code_changed_since(self.run.started, {item.path.parent for item in self._items.values()}):
+            return {}
         items = (self._items[nodeid] for nodeid in self._passed if nodeid in self._items)
         return {test_id(item): found for item in items if (found := self._fingerprints.of(item))}
 
@@ -129,16 +130,25 @@ class Fingerprints:
     def __init__(self, run: AcceptanceRun) -> None:
         self._run = run
         self._code = ""
+        self._conftests: list[Path] = []
         self._cases: dict[str, str] = {}
 
     def of_code(self, config: pytest.Config) -> str:
         """Digest of the engine, of every conftest.py and of the versions beside it; taken once."""
         if not self._code:
             plugins = (Path(getattr(plugin, "__file__", None) or "") for plugin in config.pluginmanager.get_plugins())
-            conftests = sorted(path for path in plugins if path.name == "conftest.py" and path.is_file())
-            parts = {"engine": engine_digest(), "conftests": [file_sha256(path) for path in conftests]}
+            self._conftests = sorted(path for path in plugins if path.name == "conftest.py" and path.is_file())
+            parts = {"engine": engine_digest(), "conftests": [file_sha256(path) for path in self._conftests]}
             self._code = digest_of({**parts, "pytest": pytest.__version__})
         return self._code
+
+    def code_changed_since(self, started: float, suites: Iterable[Path]) -> bool:
+        """Whether a file of the code was written after this moment: its digest is then not that of what has judged.
+
+        By the time of its last change, which nobody can set, and not of its last modification.
+        """
+        paths = [path for folder in (_ENGINE, *suites) for path in _python_files(folder)]
+        return any(path.stat().st_ctime > started for path in (*paths, *self._conftests))
 
     def of(self, item: pytest.Item) -> str | None:
         """The fingerprint of a test; None where it has none: it is of no case, or of another machine."""
@@ -192,7 +202,7 @@ def _by_content(thing: object) -> Any:
 
 def engine_digest() -> str:
     """Digest of liteproof's own code: the names and digests of its files."""
-    return folder_digest(Path(__file__).resolve().parents[1])
+    return folder_digest(_ENGINE)
 
 
 @lru_cache
