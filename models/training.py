@@ -87,14 +87,25 @@ def finish(
     evaluation: Arrays,
     calibration: Arrays,
     labels: Sequence[str],
+    as_source: Callable[[Any], NDArray[np.float32]] = lambda x: x,
 ) -> None:
     """Say how well a classifier does on the evaluation set, and write it with its data and labels beside it.
 
     It is written without the optimizer's state: nobody resumes this training, and it would triple the file.
+
+    Args:
+        keras: The Keras that the model is of.
+        model: The model: a probability for each class, or one of the second of two.
+        path: Where it is written.
+        evaluation: Samples and labels, as they are stored.
+        calibration: The same.
+        labels: Names of the classes.
+        as_source: Brings samples as they are stored into the model's input domain.
     """
     x, y = evaluation
-    accuracy = float(np.mean(model.predict(x, verbose=0).argmax(axis=1) == y))
-    print(f"held-out accuracy {accuracy:.4f} on {len(x)} samples")
+    outputs = model.predict(as_source(x), verbose=0)
+    classes = outputs.argmax(axis=1) if outputs.shape[1] > 1 else outputs[:, 0] >= 0.5
+    print(f"held-out accuracy {float(np.mean(classes == y)):.4f} on {len(x)} samples")
     keras.Model(model.inputs, model.outputs, name=model.name).save(path)
     for name, arrays in (("evaluation.npz", evaluation), ("calibration.npz", calibration)):
         np.savez_compressed(path.parent / name, x=arrays[0], y=arrays[1])

@@ -336,6 +336,7 @@ def _explained(options: argparse.Namespace) -> int:
         values,
         case.variant.promise,
         fed_with=None if refused else case.as_fed(evaluation).x,
+        passed_over=case.folded_layers,
         runtime=case.runtime[0],
     )
     width = shutil.get_terminal_size((80, 24)).columns

@@ -74,6 +74,7 @@ def diagnose(
     promise: Recipe,
     *,
     fed_with: Values | None = None,
+    passed_over: frozenset[str] = frozenset(),
     runtime: str | None = None,
     threads: int = 1,
 ) -> tuple[Finding, ...]:
@@ -85,6 +86,7 @@ def diagnose(
         values: As `liteproof.measure.layers.trace` takes them; None to read the files and run nothing.
         promise: The recipe that the variant claims to follow.
         fed_with: The same samples as the variant takes them, where that is not as float32 does.
+        passed_over: Layers of the variant that compute something else than float32's by design.
         runtime: As `open_session` takes it.
         threads: Threads for one inference.
 
@@ -94,6 +96,8 @@ def diagnose(
     models = read_model(float32), read_model(variant)
     charges = layer_faults(*models, promise)
     layers = () if values is None else trace(float32, variant, values, fed_with, runtime=runtime, threads=threads)
+    charges = {place: charge for place, charge in charges.items() if place not in passed_over}
+    layers = tuple(layer for layer in layers if layer.place not in passed_over)
     run = {layer.place for layer in layers}
     still = [unmeasured(charge.place, charge.tensor) for charge in charges.values() if charge.place not in run]
     weights = {pair.operator: pair for pair in match_weights(*models).of("weight")}
@@ -119,6 +123,7 @@ def top_of_diagnosis(case: Subject) -> tuple[str, ...]:
             evaluation.x,
             case.variant.promise,
             fed_with=case.as_fed(evaluation).x,
+            passed_over=case.folded_layers,
             runtime=case.runtime[0],
             threads=case.target.threads,
         )

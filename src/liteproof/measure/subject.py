@@ -50,6 +50,7 @@ from liteproof.plan import (
     same_weights_key,
 )
 from liteproof.store import Entry, Store, digest_of
+from liteproof.tflite import folding
 from liteproof.tflite.arithmetic import type_range
 from liteproof.tflite.facts import Facts, facts
 from liteproof.tflite.matching import Matching, match_weights
@@ -316,7 +317,17 @@ class Subject:
     @cached_property
     def matching(self) -> Matching:
         """Which constant of the variant was which of the float32 file."""
-        return match_weights(self.float32_flatbuffer, self.flatbuffer)
+        found = match_weights(self.float32_flatbuffer, self.flatbuffer)
+        if not self.variant.domains:
+            return found
+        shapes = {name: array.shape[1:] for name, array in self.evaluation.inputs.items()}
+        places = pair("input", shapes, file_inputs(self.float32_flatbuffer))
+        return folding.as_fed(found, {places[name]: domain for name, domain in self.variant.domains.items()})
+
+    @property
+    def folded_layers(self) -> frozenset[str]:
+        """First layers of the variant that have a rescaling of the input in them, as no layer of float32's has."""
+        return frozenset(found.operator for found in self.matching.pairs if isinstance(found.float32, folding.Folded))
 
     @property
     def same_weights(self) -> Entry:
