@@ -1,10 +1,14 @@
 """A process that dies in a test takes that test with it, and nothing else."""
 
+import os
+import signal
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
 
+from liteproof.plugin.isolation import in_a_fork
 from tests.plugin.tiny import make_model
 
 
@@ -144,3 +148,24 @@ def test_benchmarks_reach_the_table(gate, suite):
     assert run.status == 0, run.text
     assert "benchmark: 1 tests" in run.text
     assert '"rounds": 3' in Path(folder, "b.json").read_text()
+
+
+def test_work_in_a_fork_goes_on_behind_what_kills_it_or_hangs():
+    def work(item):
+        if item == "kills":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if item == "hangs":
+            time.sleep(600)
+        return item, os.getpid()
+
+    found = in_a_fork(work, ["a", "b", "kills", "c", "hangs", "d", "kills"], patience_s=1.0)
+    assert [made and made[0] for made in found] == ["a", "b", None, "c", None, "d", None]
+    a, b, _, c, _, d, _ = found
+    assert a[1] == b[1]  # one process, until it dies
+    assert len({os.getpid(), a[1], c[1], d[1]}) == 4
+    assert in_a_fork(work, [], patience_s=1.0) == []
+
+
+def test_a_fault_of_ours_in_a_fork_is_told_as_one():
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        in_a_fork(lambda item: 1 / item, [1, 0, 2], patience_s=10.0)

@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from tests.corpus.files import corpus
 from tests.plugin.conftest import ROOT
 from tests.plugin.tiny import MANIFEST, network
 
@@ -174,3 +175,15 @@ def test_rehearsal_records_times_and_holds_them_to_nothing(other, tiny, tmp_path
     times = [check for check in rehearsed.results["checks"] if check["metric"].endswith("_ms")]
     assert {(check["limit"], check["verdict"]) for check in times} == {(None, None)}
     assert {"cold_start_ms", "latency_p95_ms"} <= {check["metric"] for check in times}
+
+
+def test_a_file_that_hangs_on_the_host_does_not_keep_another_target_from_being_judged(other, tiny):
+    folder = tiny()
+    (folder / "copy.tflite").write_bytes(corpus()["while_endless_for_real_inputs"].content)
+    run = other("--target=other", "--test-timeout=3", "-k", "parity or (size and not possible)")
+    assert run.status == 1
+    assert run.results["run"]["complete"] is True
+    verdicts = {(c["variant"], c["metric"]): c["verdict"] for c in run.results["checks"]}
+    assert verdicts["float32", "parity_top1"] == "PASS"
+    assert verdicts["copy", "parity_top1"] == "UNMEASURED"
+    assert verdicts["float32", "size_ratio"] == "PASS"

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -75,9 +76,16 @@ def test_tflite_runtime_on_a_newer_python_is_refused():
 
 
 def test_throttling_and_emulation_are_noted():
-    notes = preflight.notes(FACTS | {"throttled": 0x50000, "governors": ["ondemand"], "emulated": "it is"})
+    notes = preflight.notes(PI, FACTS | {"throttled": 0x50000, "governors": ["ondemand"], "emulated": "it is"})
     assert len(notes) == 3
-    assert preflight.notes(FACTS) == []
+    assert preflight.notes(PI, FACTS) == []
+
+
+def test_rehearsal_is_advised_until_it_is_set():
+    [advised] = preflight.notes(PI, FACTS | {"emulated": "it is"})
+    [noted] = preflight.notes(replace(PI, rehearsal=True), FACTS | {"emulated": "it is"})
+    assert "set rehearsal = true" in advised
+    assert "set rehearsal" not in noted
 
 
 def test_a_python_on_this_machine_is_its_owners():

@@ -14,7 +14,7 @@ import math
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -183,6 +183,11 @@ def median_over_processes(metric: str, values: Sequence[float], starts: ColdStar
     disturbances = troubles(starts.looks)
     if disturbances:
         return unsound(metric, disturbances, starts.looks)
+    return median_measurement(metric, values, evidence={"machine": evidence(starts.looks)})
+
+
+def median_measurement(metric: str, values: Sequence[float], *, evidence: Mapping[str, object]) -> Measurement:
+    """The median of several processes' values with its bounds; the values are in the evidence."""
     low, high = percentile_bounds(values, 0.5)
     upper = percentile_upper(values, 0.5)
     return Measurement(
@@ -192,7 +197,7 @@ def median_over_processes(metric: str, values: Sequence[float], starts: ColdStar
         interval=(low, high) if low is not None and high is not None else None,
         bound=math.inf if upper is None else upper,
         settle=lambda limit: percentile_samples_to_settle(values, 0.5, limit),
-        evidence={"processes_ms": [round(value, 4) for value in values], "machine": evidence(starts.looks)},
+        evidence={**evidence, "values": [round(value, 4) for value in values]},
     )
 
 

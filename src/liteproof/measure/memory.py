@@ -11,14 +11,14 @@ MB are millions of bytes, as in the sizes of files. Memory needs no undisturbed 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from liteproof.checks import Measurement
-from liteproof.measure.cold_start import ColdStart, ColdStarts
+from liteproof.measure.cold_start import ColdStart, ColdStarts, median_measurement
 from liteproof.measure.machine_state import State
-from liteproof.statistics import percentile, percentile_bounds, percentile_samples_to_settle, percentile_upper
+from liteproof.statistics import percentile
 
 MB = 1e6
 
@@ -28,12 +28,11 @@ def peak_memory_mb(starts: ColdStarts) -> Measurement:
     peaks = [run.peak_bytes / MB for run in starts.runs]
     growth = [(run.peak_bytes - run.bare_bytes) / MB for run in starts.runs]
     bare = percentile([run.bare_bytes / MB for run in starts.runs], 0.5)
-    return _median(
-        "peak_memory_mb",
-        peaks,
+    told = {"bare_runtime_mb": round(bare, 3), "over_bare_runtime_mb": [round(value, 3) for value in growth]}
+    return replace(
+        median_measurement("peak_memory_mb", peaks, evidence=told),
         detail=f"{percentile(growth, 0.5):.1f} MB more than the bare runtime's {bare:.1f} MB",
         causes=(f"Python, numpy and the runtime alone take {bare:.1f} MB",),
-        evidence={"bare_runtime_mb": round(bare, 3), "over_bare_runtime_mb": [round(value, 3) for value in growth]},
     )
 
 
@@ -44,15 +43,14 @@ def memory_growth_bytes(starts: ColdStarts) -> Measurement:
     """
     growth = [bytes_ for run in starts.runs for bytes_ in growth_by_block(run)]
     inferences = sum(run.inferences_per_block * (len(run.memory_bytes) - 1) for run in starts.runs)
-    return _median(
-        "memory_growth_bytes",
-        growth,
+    told = {"memory_mb": [round(value / MB, 3) for value in starts.runs[0].memory_bytes]}
+    return replace(
+        median_measurement("memory_growth_bytes", growth, evidence=told),
         detail=f"over {inferences} inferences in {len(starts.runs)} processes",
         causes=(
             "the model keeps state: a variable or a dynamic tensor grows with each inference",
             "the runtime or a delegate leaks",
         ),
-        evidence={"memory_mb": [round(value / MB, 3) for value in starts.runs[0].memory_bytes]},
     )
 
 
@@ -78,12 +76,12 @@ def device_memory_mb(starts: ColdStarts) -> Measurement:
             next="leave out the limit on device_memory_mb here; peak_memory_mb is the process alone",
         )
     in_all = starts.looks[0].memory_bytes or 0
-    return _median(
-        "device_memory_mb",
-        [(taken + run.peak_bytes) / MB for run in starts.runs],
+    in_use = [(taken + run.peak_bytes) / MB for run in starts.runs]
+    told = {"taken_mb": round(taken / MB, 1), "device_mb": round(in_all / MB, 1)}
+    return replace(
+        median_measurement("device_memory_mb", in_use, evidence=told),
         detail=f"{taken / MB:.1f} MB taken by others; the device has {in_all / MB:.0f} MB in all",
         causes=(f"others take {taken / MB:.1f} MB already",),
-        evidence={"taken_mb": round(taken / MB, 1), "device_mb": round(in_all / MB, 1)},
     )
 
 
@@ -95,22 +93,3 @@ def others_bytes(state: State) -> int | None:
     if state.memory_bytes is None or state.memory_free_bytes is None:
         return None
     return max(0, state.memory_bytes - state.memory_free_bytes - state.own_memory_bytes)
-
-
-def _median(
-    metric: str, values: Sequence[float], *, detail: str, causes: tuple[str, ...], evidence: dict[str, object]
-) -> Measurement:
-    """The median of several values with its bounds."""
-    low, high = percentile_bounds(values, 0.5)
-    upper = percentile_upper(values, 0.5)
-    return Measurement(
-        metric,
-        percentile(values, 0.5),
-        samples=len(values),
-        interval=(low, high) if low is not None and high is not None else None,
-        bound=float("inf") if upper is None else upper,
-        settle=lambda limit: percentile_samples_to_settle(values, 0.5, limit),
-        detail=detail,
-        causes=causes,
-        evidence={**evidence, "values": [round(value, 4) for value in values]},
-    )

@@ -24,15 +24,19 @@ import sys
 import time
 import traceback
 import warnings
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, Pipe
 from types import SimpleNamespace
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import pytest
 
 from liteproof.measure.probe import last_words
 from liteproof.plan import Case
 from liteproof.plugin.deaths import report_death, report_not_run
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 # Options that need the terminal, or show what happens inside, in pytest's own process.
 _IN_PLACE = ("usepdb", "trace", "setupshow", "setuponly", "setupplan")
@@ -54,6 +58,63 @@ def run_all(session: pytest.Session) -> bool:
     finally:
         runner.end()
     return True
+
+
+def in_a_fork(work: Callable[[T], R], items: Sequence[T], patience_s: float) -> list[R | None]:
+    """What `work` makes of each item, in a process forked for it; None for one that killed the process, or hung in it.
+
+    One process for all of them, and another one for the rest after a death.
+
+    Args:
+        work: What it returns, pickle can carry.
+        items: What it is called with, one after the other.
+        patience_s: Seconds for each.
+    """
+    found: list[R | None] = []
+    while len(found) < len(items):
+        ours, child = _fork(lambda channel: _work(work, items[len(found) :], channel))
+        try:
+            while len(found) < len(items) and ours.poll(patience_s):
+                what, content = ours.recv()
+                if what == "raised":
+                    raise content
+                found.append(content)
+        except (EOFError, OSError):
+            pass
+        finally:
+            ours.close()
+            os.kill(child, signal.SIGKILL)  # not yet reaped, so its number is still its own
+            os.waitpid(child, 0)
+        if len(found) < len(items):
+            found.append(None)
+    return found
+
+
+def _work(work: Callable[[T], R], items: Sequence[T], channel: Connection) -> None:
+    faulthandler.disable()
+    for item in items:
+        channel.send(("made", work(item)))
+
+
+def _fork(act: Callable[[Connection], None]) -> tuple[Connection, int]:
+    """Fork a process that does its part over a channel and ends; our end of the channel, and its id."""
+    ours, theirs = Pipe()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads: ours hold no lock
+        child = os.fork()
+    if not child:
+        ours.close()
+        try:
+            act(theirs)
+        except BaseException:
+            _tell(theirs, RuntimeError(traceback.format_exc()))
+        finally:
+            # Not the interpreter's own end: what a file has spoiled could not stand it; pytest's is not for this one.
+            os._exit(0)
+    theirs.close()
+    return ours, child
 
 
 def heed(session: pytest.Session) -> None:
@@ -85,18 +146,8 @@ class Isolated:
 
     def start(self) -> None:
         """Fork the process that the tests run in."""
-        ours, theirs = Pipe()
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
         self._flush_terminal()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads: ours hold no lock
-            child = os.fork()
-        if not child:
-            ours.close()
-            _serve(self.session, theirs)
-        theirs.close()
-        self._child, self._channel = child, ours
+        self._channel, self._child = _fork(lambda channel: _serve(self.session, channel))
 
     def run(self, item: pytest.Item, following: pytest.Item | None) -> None:
         """Run one test and report it.

@@ -19,10 +19,11 @@ import pytest
 
 from liteproof.errors import LiteproofError, TargetError
 from liteproof.measure.parity import SAMPLES
+from liteproof.measure.runtime import Kernels
 from liteproof.plan import Case, Target
 from liteproof.plugin.acceptance_run import AcceptanceRun
 from liteproof.plugin.deaths import log, report_death, report_not_run
-from liteproof.plugin.isolation import Isolated, heed, possible
+from liteproof.plugin.isolation import Isolated, heed, in_a_fork, possible
 from liteproof.plugin.recording import metrics_of, test_id
 from liteproof.targets import run
 from liteproof.targets.bundle import make_bundle
@@ -85,19 +86,31 @@ class Replay:
         return run.Job(target, tuple(test_id(item) for item in items), bundle, self._arguments())
 
     def _host_answers(self, items: Iterable[pytest.Item]) -> dict[str, dict[str, str]]:
-        """For the tests of parity: what the files answer here. Kernels that do not take a file here are left out."""
-        host = next((target for target in self.acceptance.plan.targets if not target.remote), Target("host"))
-        answers: dict[str, dict[str, str]] = {}
-        for item in items:
-            case = case_of(item)
-            if case.id in answers or not any(metric.startswith("parity_") for metric in metrics_of(item)):
-                continue
-            subject = self.acceptance.bench.subject(replace(case, target=host))
-            found = answers.setdefault(case.id, {})
-            for kernels in SAMPLES:
-                with contextlib.suppress(LiteproofError):
-                    found[kernels] = subject.answers_for_parity(kernels)[0]
+        """For the tests of parity: what the files answer here. Kernels that do not take a file here are left out.
+
+        A file may take the process down that asks it, or hang: so another one asks.
+        """
+        compared = [item for item in items if any(metric.startswith("parity_") for metric in metrics_of(item))]
+        cases = {case.id: case for case in map(case_of, compared)}
+        asked = [(case, kernels) for case in cases.values() for kernels in SAMPLES]
+        config = self.session.config
+        if possible(config):
+            found = in_a_fork(self._host_answer, asked, config.option.test_timeout)
+        else:
+            found = [self._host_answer(one) for one in asked]
+        answers: dict[str, dict[str, str]] = {name: {} for name in cases}
+        for (case, kernels), key in zip(asked, found, strict=True):
+            if key is not None:
+                answers[case.id][kernels] = key
         return answers
+
+    def _host_answer(self, asked: tuple[Case, Kernels]) -> str | None:
+        """Where the store has what a file answers here; None if it does not answer."""
+        case, kernels = asked
+        host = next((target for target in self.acceptance.plan.targets if not target.remote), Target("host"))
+        with contextlib.suppress(LiteproofError):
+            return self.acceptance.bench.subject(replace(case, target=host)).answers_for_parity(kernels)[0]
+        return None
 
     def _arguments(self) -> tuple[str, ...]:
         """Options that decide what a report holds."""

@@ -166,7 +166,7 @@ def describe(target: Target, facts: Facts, now: float) -> str:
     text = "\n".join(f"  {label + ':':<13} {value}" for label, value in lines.items())
     found = problems(target, facts, now)
     ending = ["ready"] if not found else [*(f"WRONG: {problem}" for problem in found), f"next: {cure(target, facts)}"]
-    advice = [f"note: {line}" for line in notes(facts)]
+    advice = [f"note: {line}" for line in notes(target, facts)]
     return "\n".join([target.name, text, *(f"  {line}" for line in (*advice, *ending))])
 
 
@@ -187,7 +187,7 @@ def lacking_operators(target: Target, facts: Facts, operators: Mapping[str, Sequ
     return found
 
 
-def notes(facts: Facts) -> list[str]:
+def notes(target: Target, facts: Facts) -> list[str]:
     """What does not keep a target from judging, and makes its times worse."""
     found = []
     if any(governor not in ("performance", "") for governor in facts.get("governors") or ()):
@@ -197,7 +197,9 @@ def notes(facts: Facts) -> list[str]:
         found.append("it is throttled now: times will be UNMEASURED")
     elif bits >> 16 & 0xF:
         found.append("it has been throttled since boot: look at cooling and power supply")
-    if facts.get("emulated"):
+    if facts.get("emulated") and target.rehearsal:
+        found.append("times mean nothing on an emulated processor: they are recorded, and gate nothing (rehearsal)")
+    elif facts.get("emulated"):
         found.append("times mean nothing on an emulated processor: set rehearsal = true, or they are UNMEASURED")
     return found
 

@@ -264,7 +264,7 @@ class _Work:
         if not self.foretold:
             self.foretold = True
             lacking = preflight.lacking_operators(self.job.target, facts, self.job.bundle.operators)
-            for text in (*lacking, *preflight.notes(facts)):
+            for text in (*lacking, *preflight.notes(self.job.target, facts)):
                 self.tell(Note(self.name, text))
 
     def _lock(self, line: Line) -> None:
