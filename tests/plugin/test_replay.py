@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from tests.corpus.files import corpus
+from tests.measure.delegates import softmax_delegate
 from tests.plugin.conftest import ROOT
 from tests.plugin.tiny import MANIFEST, network
 
@@ -133,6 +134,18 @@ def test_delegate_that_does_not_load_is_an_error_and_no_silent_run_without_it(ot
     assert "delegate libno_such_delegate.so does not load" in run.text
 
 
+def test_what_the_delegate_took_is_in_the_report(other, tiny, tmp_path):
+    tiny()
+    library = softmax_delegate(tmp_path)
+    with (tmp_path / "targets.toml").open("a") as file:
+        file.write(f'delegate = {{ library = "{library}" }}\n')
+    run = other("--target=other", "-k", "test_loads or top1", "--variant=float32")
+    assert run.status == 0, run.text
+    assert run.check("loads", "float32")["evidence"]["delegated"] == ["SOFTMAX #1"]
+    page = (run.reports / "latest" / "report.html").read_text()
+    assert "the delegate took 1 of 2 operators; left to the CPU: FULLY_CONNECTED #0" in page
+
+
 def test_interrupt_ends_the_run_there_and_keeps_what_was_measured(other, tiny, tmp_path):
     tiny()
     suites = tmp_path / "acceptance"
@@ -184,6 +197,6 @@ def test_a_file_that_hangs_on_the_host_does_not_keep_another_target_from_being_j
     assert run.status == 1
     assert run.results["run"]["complete"] is True
     verdicts = {(c["variant"], c["metric"]): c["verdict"] for c in run.results["checks"]}
-    assert verdicts["float32", "parity_top1"] == "PASS"
+    assert verdicts["float32", "parity_top1"] is None  # measured, and held to nothing
     assert verdicts["copy", "parity_top1"] == "UNMEASURED"
     assert verdicts["float32", "size_ratio"] == "PASS"

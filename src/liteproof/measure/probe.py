@@ -30,6 +30,7 @@ from typing import Literal
 import msgspec
 
 from liteproof.errors import TargetError, UsageError
+from liteproof.measure.delegation import Delegated
 from liteproof.measure.runtime import Kernels, default_runtime
 from liteproof.measure.tensors import TensorSpec
 from liteproof.measure.watched import End, environment
@@ -65,6 +66,7 @@ class Outcome:
         signal: Name of the signal that ended it, if one did.
         evidence: The last telling line that it printed.
         inputs, outputs: The model's ends, if it answered.
+        delegated: Which operators the delegate took, if there is one and the file answered.
     """
 
     kind: Kind
@@ -75,6 +77,7 @@ class Outcome:
     evidence: str = ""
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
+    delegated: Delegated | None = None
 
     @property
     def loads(self) -> bool:
@@ -252,6 +255,7 @@ class Answer(msgspec.Struct, tag="answer"):
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    delegated: Delegated | None = None
 
 
 class Refusal(msgspec.Struct, tag="refusal"):
@@ -302,6 +306,7 @@ def judge(end: End, request: Request) -> Outcome:
         evidence=evidence,
         inputs=ends.inputs,
         outputs=ends.outputs,
+        delegated=ends.delegated,
     )
 
 

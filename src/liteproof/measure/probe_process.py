@@ -126,7 +126,7 @@ def sacrifice(request: Request, send: Send) -> None:
         content = _first_sample(session, request.samples)
         send(Begin("invoke"))
         session.dequantize_outputs(session.invoke(content))
-        send(Answer(session.inputs, session.outputs))
+        send(Answer(session.inputs, session.outputs, session.delegated))
         send(Begin("exit"))
     except LiteproofError as error:
         send(_refusal(error))

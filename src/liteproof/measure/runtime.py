@@ -34,6 +34,7 @@ import numpy.typing as npt
 
 from liteproof.errors import ModelError, TargetError, UsageError
 from liteproof.measure.batches import block_of, candidates, count, grouped, takes, ungrouped
+from liteproof.measure.delegation import Delegated, delegated
 from liteproof.measure.tensors import Array, TensorSpec, Values, decode, encode, in_source_order, match
 from liteproof.plan import Delegate
 
@@ -131,7 +132,8 @@ def open_session(
             experimental_preserve_all_tensors=preserve_all_tensors,
         )
 
-    return Session(load, f"{binding.name} {binding.version}", where, signature=signature, announce=announce)
+    release = f"{binding.name} {binding.version}"
+    return Session(load, release, where, signature=signature, announce=announce, has_delegate=delegate is not None)
 
 
 class Session:
@@ -142,6 +144,7 @@ class Session:
         inputs: In the order of the graph.
         outputs: In the order of the source model, where the signature's names tell it; else in that of the graph.
         signatures: Names of the model's signatures.
+        delegated: Which operators its delegate took; None where it was given none.
         batch: How many samples one inference of the last `predict` took: what was asked for if the model allowed it,
             else 1, else what the file is fixed to.
     """
@@ -154,6 +157,7 @@ class Session:
         *,
         signature: str | None,
         announce: Callable[[Phase], None],
+        has_delegate: bool,
     ) -> None:
         """Use `open_session`."""
         self.runtime = runtime
@@ -162,6 +166,8 @@ class Session:
         self._where = where
         self._signature = signature
         self._announce = announce
+        self._has_delegate = has_delegate
+        self.delegated: Delegated | None = None
         self._graph = self._allocate({})
         self.signatures: tuple[str, ...] = tuple(self._graph.interpreter.get_signature_list())
         self.inputs = self._graph.inputs
@@ -339,6 +345,9 @@ class Session:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the runtimes' deprecations are not the user's to act on
                 interpreter = self._load()
+            if self._has_delegate:
+                # Before the tensors are allocated: then the runtime's default delegate takes of what is left.
+                self.delegated = delegated(interpreter._get_ops_details())
             if not self._signature or _runs_main_graph(interpreter, self._signature):
                 for spec, shape in shapes.items():
                     if shape != spec.shape:
