@@ -4,6 +4,7 @@ liteproof init flowers.h5 --data data.npz
 liteproof inspect models/digits/best_int8.tflite
 liteproof doctor pi
 liteproof report reports/latest
+liteproof repair old.h5 new.keras
 liteproof recommend reports/latest --model digits --target pi
 liteproof verify digits-int8.tflite --signoff statement.json
 liteproof compare reports/latest --targets host pi
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -91,6 +93,22 @@ def _parser() -> argparse.ArgumentParser:
     accept.add_argument("--model", action="append", metavar="NAME", help="of this model only (repeatable)")
     accept.add_argument("--root", type=Path, default=Path(), help="the root folder of the run (default: this folder)")
     accept.set_defaults(run=_accept)
+
+    repair = commands.add_parser(
+        "repair",
+        help="write an old Keras file in the current format, with the same weights and outputs that were compared",
+        description="Reads a .h5 or .keras of Keras 2 or Keras 3 and writes it as a .keras of the Keras 3 that is "
+        "installed. Both answer on the same seeded inputs: where weights or outputs differ, nothing is written.",
+    )
+    repair.add_argument("source", type=Path, metavar="SOURCE", help="a .h5 or a .keras")
+    repair.add_argument("out", type=Path, metavar="OUT", help="a .keras that is not there yet")
+    repair.add_argument("--trust", action="store_true", help="let the file run code of its own (Lambda layers)")
+    repair.add_argument(
+        "--custom-objects",
+        metavar="PACKAGE.MODULE:NAME",
+        help="a function in this folder that returns custom layers and functions by name",
+    )
+    repair.set_defaults(run=_repair)
 
     verify = commands.add_parser("verify", help="was this very file accepted by a sign-off, where and under what?")
     verify.add_argument("file", type=Path, metavar="FILE", help="a .tflite")
@@ -263,6 +281,24 @@ def _accept(options: argparse.Namespace) -> int:
         Store.default().pin(f"{results.run.id}-{name}", found[name].digests.values(), origin)
         print(f"{folder / FILE}: {', '.join(found[name].variants)}")
     return ACCEPTED if found else MISSED
+
+
+def _repair(options: argparse.Namespace) -> int:
+    from liteproof.convert.repair import Permission, repair
+    from liteproof.manifest.schema import CALLABLE
+
+    name = options.custom_objects
+    if name and not re.fullmatch(CALLABLE, name):
+        raise UsageError(f"--custom-objects={name}", expected="package.module:name", where="liteproof repair")
+    permission = Permission(options.trust, name, str(Path.cwd()))
+    done = repair(options.source, options.out, permission, lambda line: print(line, file=sys.stderr, flush=True))
+    print(
+        f"{options.out}: written by Keras {done.writes} (before: {done.wrote or 'unknown'})\n"
+        f"  weights: {done.arrays} arrays, {done.parameters:,} values, equal to the bit\n"
+        f"  outputs: largest difference {done.difference:.3g} on {done.samples} seeded inputs "
+        f"(outputs reach {done.largest:.3g})"
+    )
+    return ACCEPTED
 
 
 def _verify(options: argparse.Namespace) -> int:

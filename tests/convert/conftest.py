@@ -1,6 +1,9 @@
 """Sources of every kind, made once for the slow tests."""
 
+import importlib.util
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +103,58 @@ def image_model(sources):
 
 def _named(recipe):
     return recipe if isinstance(recipe, tuple) else (recipe, None)
+
+
+# -- files of legacy Keras ---------------------------------------------------------------------------------------------
+
+WRITE = """
+import sys
+import numpy as np
+import tf_keras as keras
+
+folder = sys.argv[1]
+layers = keras.layers
+keras.utils.set_random_seed(4)
+
+
+class Doubling(layers.Layer):
+    def call(self, x):
+        return x * 2
+
+
+inputs = keras.Input((12, 12, 3), name="photo")
+x = keras.applications.mobilenet_v2.preprocess_input(inputs)  # TFOpLambda layers
+x = layers.DepthwiseConv2D(3, name="depthwise")(layers.Conv2D(4, 3, padding="same")(x))
+MODELS = {
+    "plain": keras.Sequential([
+        layers.Dense(8, activation="relu", input_shape=(6,)), layers.BatchNormalization(), layers.Dropout(0.2),
+        layers.Dense(3, activation="softmax"),
+    ]),
+    "hard": keras.Sequential([layers.Dense(8, activation="hard_sigmoid", input_shape=(6,)), layers.Dense(3)]),
+    "image": keras.Model(inputs, layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(x))),
+    "recurrent": keras.Sequential([layers.LSTM(5, input_shape=(7, 2)), layers.Dense(2)]),
+    "lambda": keras.Sequential([layers.Dense(4, input_shape=(6,)), layers.Lambda(lambda x: x * 2, name="twice")]),
+    "custom": keras.Sequential([layers.Dense(4, input_shape=(6,)), Doubling()]),
+}
+for name, model in MODELS.items():
+    for suffix in ("h5", "keras"):
+        model.save(f"{folder}/{name}.{suffix}")
+    x = np.random.default_rng(0).normal(size=(9, *model.input_shape[1:])).astype(np.float32)
+    np.savez(f"{folder}/{name}.npz", x=x, y=np.arange(9) % 2)
+    np.save(f"{folder}/{name}.npy", model.predict(x, verbose=0))
+"""
+
+
+@pytest.fixture(scope="session")
+def old(tmp_path_factory):
+    """A folder of files that legacy Keras wrote, with inputs and its own predictions."""
+    if importlib.util.find_spec("tf_keras") is None:
+        pytest.skip("tf-keras is not installed")
+    folder = tmp_path_factory.mktemp("old")
+    (folder / "write.py").write_text(WRITE)
+    subprocess.run([sys.executable, "write.py", str(folder)], cwd=folder, check=True, capture_output=True, timeout=300)
+    (folder / "old_layers.py").write_text(
+        "from tensorflow import keras\n\n\nclass Doubling(keras.layers.Layer):\n    def call(self, x):\n"
+        "        return x * 2\n\n\ndef objects():\n    return {'Doubling': Doubling}\n"
+    )
+    return folder

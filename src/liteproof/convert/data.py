@@ -194,7 +194,16 @@ def singly(batches: Iterable[Values], inputs: Sequence[Input]) -> Iterator[Value
 
 
 def load_callable(name: str, key: str, model: Model, root: str) -> Callable[[], Any]:
-    """What "package.module:name" names; the root folder is searched first.
+    """What "package.module:name" in a model's manifest names; the root folder is searched first.
+
+    Raises:
+        UsageError: if it cannot be imported or is not there.
+    """
+    return load_named(name, key, root, model.manifest.path)
+
+
+def load_named(name: str, key: str, root: str, where: str) -> Callable[[], Any]:
+    """The same, wherever the name was written.
 
     Raises:
         UsageError: if it cannot be imported or is not there.
@@ -209,11 +218,11 @@ def load_callable(name: str, key: str, model: Model, root: str) -> Callable[[], 
         raise UsageError(
             f'{key} = "{name}" cannot be imported: {type(error).__name__}: {error}',
             expected=f"{attribute} in {module.replace('.', '/')}.py in the root folder",
-            where=model.manifest.path,
+            where=where,
             next="correct the name or the module",
         ) from error
     if not callable(found) and not isinstance(found, Mapping):
-        raise UsageError(f'{key} = "{name}" is no function', expected="a function", where=model.manifest.path)
+        raise UsageError(f'{key} = "{name}" is no function', expected="a function", where=where)
     return found if callable(found) else lambda: found
 
 

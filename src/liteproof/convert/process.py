@@ -43,6 +43,14 @@ _LAST_WORDS = re.compile(r"Check failed|LLVM ERROR|Fatal|bad_alloc|Aborted|termi
 _PREFIX = re.compile(r"^[IWEF]\d{4} \S+ +\d+ \S+\] |^\S+ \S+: [IWEF] \S+\] ")
 
 
+def environment(keras: str = "keras") -> dict[str, str]:
+    """What a process that uses TensorFlow is started with; `tensorflow.keras` is there what `keras` names."""
+    package = str(Path(__file__).parents[2])  # this liteproof, wherever the caller has it from
+    path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+    legacy = "1" if keras == "tf-keras" else "0"
+    return {**os.environ, **_ENVIRONMENT, "TF_USE_LEGACY_KERAS": legacy, "PYTHONPATH": path}
+
+
 class Worker:
     """One worker process. `task` is what it is at work on; None if it waits. `keras` is which Keras it has."""
 
@@ -62,8 +70,6 @@ class Worker:
         self._log = Path(name)
         self._read_to = 0
         self._buffer = b""
-        package = str(Path(__file__).parents[2])  # this liteproof, wherever the caller has it from
-        path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
         with os.fdopen(handle, "wb") as log:
             self._process = subprocess.Popen(
                 [*command, str(folder), root],
@@ -72,12 +78,7 @@ class Worker:
                 stderr=log,
                 bufsize=0,
                 start_new_session=True,
-                env={
-                    **os.environ,
-                    **_ENVIRONMENT,
-                    "TF_USE_LEGACY_KERAS": "1" if keras == "tf-keras" else "0",
-                    "PYTHONPATH": path,
-                },
+                env=environment(keras),
             )
 
     def give(self, task: Task) -> None:
