@@ -4,6 +4,7 @@ Behaviours, by the task's name: "die:SIGSEGV", "exit:3", "fail:reason", "usage:f
 Each task is written down in `log.txt`.
 """
 
+import hashlib
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-DONE = {"export": "exported", "train": "trained", "convert": "converted", "reference": "reference"}
+DONE = {"make": "made", "export": "exported", "train": "trained", "convert": "converted", "reference": "reference"}
 
 
 def main(folder, root):
@@ -44,12 +45,30 @@ def answer(task, folder, root):
     if what == "warn":
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
+    for key in needed(task):
+        assert (folder / key).exists(), key
+    if what == "slowly":
+        for done in (1, 2):
+            sys.stdout.write(json.dumps({"kind": "at", "name": task["name"], "done": done, "total": 2}) + "\n")
     if task["toolchain"] == "litert":
         assert (folder / task["model"]["float32_key"]).exists()
     if task["training"] and task["kind"] == "convert":
         assert (folder / task["training"]["key"]).exists()
     (folder / task["key"]).write_bytes(b"TFL3 " + task["name"].encode())
     return {"kind": DONE[task["kind"]], "seconds": 0.5, "meta": {"toolchain": "fake 1.0"}}
+
+
+def needed(task):
+    """Keys of the arrays that a task is fed."""
+    sets = {"reference": ["evaluation"], "convert": ["calibration"] if task["recipe"] == "int8" else []}
+    for name in sets.get(task["kind"], []):
+        samples = task["model"][name]
+        if samples and samples["making"]:
+            yield hashlib.sha256(
+                json.dumps(
+                    {"artefact": "samples", "sha256": samples["sha256"]}, sort_keys=True, separators=(",", ":")
+                ).encode()
+            ).hexdigest()
 
 
 if __name__ == "__main__":

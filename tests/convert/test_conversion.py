@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,50 @@ def test_everything_is_missing_at_first_and_nothing_twice(desk):
 def test_float32_is_wanted_with_any_variant(desk):
     (case,) = (case for case in desk.plan.cases() if case.variant.name == "int8")
     assert names(missing(desk.plan, desk.store, [case])) == ["float32", "reference", "int8"]
+
+
+@pytest.fixture
+def sampled(desk):
+    """The desk's plan with both sets drawn out of files."""
+    calibration = plans.arrays(desk.folder / "calibration.npz", x=np.ones((4, 3), np.float32))
+    evaluation = plans.samples_of(desk.evaluation, form="arrays", samples=1)
+    model = desk.model(RECIPES, calibration=plans.samples_of(calibration, form="arrays", samples=2))
+    desk.plan = plans.plan(replace(model, evaluation=evaluation), root=desk.folder)
+    return desk
+
+
+def test_arrays_are_made_before_what_is_fed_them(sampled):
+    assert names(missing(sampled.plan, sampled.store))[:2] == ["evaluation", "calibration"]
+    sampled.prepare()  # the worker sees to it that they are there
+    model = sampled.plan.models[0]
+    assert {sampled.store.get(samples.key).path.suffix for samples in model.sets.values()} == {".npz"}
+    assert sampled.store.get(model.evaluation.key).meta["kind"] == "samples"
+    sampled.prepare()
+    assert sampled.log.count("evaluation") == sampled.log.count("calibration") == 1
+
+
+def test_arrays_that_the_store_has_are_found_by_a_later_worker(sampled):
+    (case,) = (case for case in sampled.plan.cases() if case.variant.name == "float32")
+    sampled.prepare(cases=[case])
+    assert "calibration" not in sampled.log
+    sampled.store.root.joinpath("entries", f"{sampled.plan.models[0].reference_key}.json").unlink()
+    sampled.prepare()
+    assert sampled.log.count("evaluation") == 1
+
+
+def test_what_is_fed_arrays_that_cannot_be_made_fails_with_their_reason(sampled):
+    sampled.behave(calibration="fail:no room")
+    sampled.prepare()
+    assert sampled.reason("int8") == "no room"
+    assert sampled.held("dynamic_range")
+
+
+def test_how_far_a_task_is_reaches_the_listener(sampled):
+    sampled.behave(evaluation="slowly")
+    heard = []
+    sampled.prepare(progress=heard.append)
+    assert [event.total for event in heard if event.kind == "at"] in ([], [2], [2, 2])  # the last word may overtake
+    assert [event.name for event in heard if event.kind == "made"] == ["evaluation", "calibration"]
 
 
 def test_no_case_no_work(desk):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -98,6 +99,21 @@ def test_the_package_of_a_callable(repository):
     custom = model(repository / "models" / "second", custom_objects="fixtures.layers:objects")
     (repository / "fixtures" / "other.py").write_text("changed")
     assert changed(repository, calibrated, custom) == ["first", "second"]
+
+
+def test_a_folder_of_images_is_an_input_and_what_is_pinned_elsewhere_is_in_the_manifest(repository):
+    photos = repository / "photos"
+    photos.mkdir()
+    (photos / "1.png").write_text("x")
+    git(repository, "add", "--all")
+    git(repository, "commit", "--quiet", "--message=y")
+    first = model(repository / "models" / "first")
+    folder = File(str(photos), "digest", 1)
+    made = replace(first, evaluation=replace(first.evaluation, making=Making("images", {"x": folder})))
+    far = replace(made, source=File("/store/blobs/source.keras", "digest", 1, "https://example.org/source.keras"))
+    assert changed(repository, far) == []
+    (photos / "1.png").write_text("changed")
+    assert changed(repository, made) == ["first"]
 
 
 def test_a_file_outside_the_models_folder(repository):

@@ -28,10 +28,10 @@ recipe = "float32"
 """
 
 
-def network(weights=WEIGHTS):
+def network(weights=WEIGHTS, shape=(1, 4)):
     """The float `.tflite`: FULLY_CONNECTED and SOFTMAX."""
     tensors = [
-        TensorSpec("x", (1, 4)),
+        TensorSpec("x", shape),
         TensorSpec("weights", (3, 4), data=np.ascontiguousarray(weights, np.float32).tobytes()),
         TensorSpec("bias", (3,), data=np.zeros(3, np.float32).tobytes()),
         TensorSpec("logits", (1, 3)),
