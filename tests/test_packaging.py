@@ -49,6 +49,7 @@ def test_wheel_holds_the_suites_once_and_no_tests(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     suites = {path.name for path in (ROOT / "acceptance").glob("*.py")}
     assert {Path(name).name for name in names if name.startswith("liteproof/acceptance/")} == suites
+    assert "liteproof/init/files/pytest.ini" in names
     assert not [name for name in names if name.startswith(("tests/", "acceptance/", "fixtures/", "models/"))]
 
 

@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
 
     init = commands.add_parser("init", help="from a trained model and some samples to a folder that pytest judges")
     init.add_argument("source", type=Path, metavar="SOURCE", help="a .keras, .h5, SavedModel folder or float .tflite")
-    init.add_argument("--data", type=Path, metavar="FILE", help="samples as you feed them to the model: .npz or .npy")
+    init.add_argument("--data", type=Path, metavar="FILE", help="samples: .npz, .npy, .csv, or images by class")
     init.add_argument("--name", metavar="NAME", help="the model's name (default: the source's)")
     init.add_argument("--labels", type=Path, metavar="FILE", help="names of the classes, one a line")
     init.add_argument(
@@ -219,7 +219,7 @@ def _advise(options: argparse.Namespace) -> int:
         width = shutil.get_terminal_size((100, 24)).columns
         print(page.headline(found) + f"; for: {situation.device.title}\n")
         terminal.show_rows("", page.HEADINGS, page.rows(found), sys.stdout, width=width)
-        print("\n".join(["", *page.lines(found)]))
+        print("\n".join(["", *page.lines(found, width)]))
     if options.write and found.convert:
         from liteproof.init import model
 

@@ -130,6 +130,7 @@ def test_the_command_prints_and_writes(tiny, capsys):
     told = capsys.readouterr().out
     assert "Is quantization needed at all? No" in told
     assert "All sizes and memory are estimates" in told
+    assert max(map(len, told.splitlines())) <= 120
     manifest = tomllib.loads((tiny.parent / "models" / "tiny" / "model.toml").read_text())
     assert set(manifest["variants"]) == {"float32", "int8", "dynamic_range"}
     assert manifest["budgets"]["int8"]["peak_memory_mb"] == document["budgets"]["int8"]["peak_memory_mb"]

@@ -269,7 +269,7 @@ def _sums(known: _Known, device: Device) -> tuple[str, ...]:
 def _operators_of_runtimes(known: _Known) -> tuple[str, ...]:
     """Operators that need more than a plain runtime; the suites check versions on the target itself."""
     if known.graph is None:
-        return ("operators were not checked: the graph is known once it is converted; the suite identity checks them",)
+        return ("operators: the graph is known once it is converted; the suite identity checks them",)
     custom = known.network.custom_operators
     if not custom:
         return ()
@@ -328,7 +328,7 @@ def _for_microcontroller(known: _Known, situation: Situation, listener: Listener
 
 
 def _unchecked(known: _Known, what: str) -> tuple[str, ...]:
-    return () if known.graph else (f"{what} were not checked, for want of the graph: {known.why_no_graph}",)
+    return () if known.graph else (f"{what}, for want of the graph: {known.why_no_graph}",)
 
 
 # -- Edge TPU ---------------------------------------------------------------------------------------------------------

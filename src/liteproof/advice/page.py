@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from liteproof.advice.advice import Advice
 from liteproof.advice.devices import size_text
 
@@ -33,8 +35,17 @@ def rows(advice: Advice) -> list[tuple[str, ...]]:
     ]
 
 
-def lines(advice: Advice) -> list[str]:
-    """What is said below the table."""
+def lines(advice: Advice, width: int) -> list[str]:
+    """What is said below the table, in lines of so many characters at most."""
+    return [part for line in _said(advice) for part in _folded(line, width)]
+
+
+def _folded(line: str, width: int) -> list[str]:
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    return textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False) or [""]
+
+
+def _said(advice: Advice) -> list[str]:
     basis = "its weights" if advice.estimated else "the float32 .tflite's graph"
     text = [f"Is quantization needed at all? {advice.answer}", ""]
     text += [f"  {line}" for line in advice.sums]

@@ -20,8 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from liteproof.errors import UsageError
+from liteproof.init import forms
 from liteproof.init.samples import (
     CALIBRATION,
+    Given,
     Samples,
     calibrated_on,
     distinct,
@@ -31,7 +33,7 @@ from liteproof.init.samples import (
     read_samples,
     without,
 )
-from liteproof.init.task import Task, class_numbers, labels_for, task_of
+from liteproof.init.task import Task, by_names, class_numbers, labels_for, task_of
 from liteproof.manifest.description import Description, Output, describe
 from liteproof.manifest.files import lfs_error
 from liteproof.manifest.place import Place, clean, shown
@@ -197,12 +199,16 @@ def _made(
     limits: Mapping[str, Mapping[str, float]],
 ) -> Made:
     assert request.data is not None  # noqa: S101 - `make` says so
-    given = read_samples(request.data, described.inputs)
-    evaluation, calibration = class_numbers(given.evaluation), given.calibration
+    given = _given(request.data, request, described)
+    evaluation = class_numbers(given.evaluation)
+    calibration = class_numbers(given.calibration) if given.calibration else None
     output = described.outputs[0] if described.outputs else None
     task = task_of(output, evaluation.y)
-    labels = labels_for(task, evaluation, output.values if output else None, _named_labels(request))
-    evaluation, calibration = _parted(evaluation, class_numbers(calibration) if calibration else None, request.seed)
+    named = _named_labels(request)
+    evaluation = by_names(evaluation, named)
+    calibration = by_names(calibration, named) if calibration else None
+    labels = labels_for(task, evaluation, output.values if output else None, named)
+    evaluation, calibration = _parted(evaluation, calibration, request.seed)
     draft = _draft(request, described, folder.name, task, labels, evaluation, variants, limits)
     notes = (
         f"{task.name}: {task.reason}",
@@ -232,6 +238,16 @@ def _read_back(made: Path, folder: Path) -> None:
     except UsageError as error:
         where = error.where.replace(shown(made), shown(folder))
         raise UsageError(error.found, expected=error.expected, where=where, next=error.next) from error
+
+
+def _given(data: Path, request: Request, described: Description) -> Given:
+    """What the data file holds, decoded where it is images or a table."""
+    if not forms.needs_decoding(data):
+        return read_samples(data, described.inputs)
+    samples = forms.decode(data, request.source, described, request.seed)
+    if data.is_dir():
+        samples = forms.scaled(samples, lambda: forms.asking(request.source, described), described)
+    return Given(samples)
 
 
 def _parted(evaluation: Samples, apart: Samples | None, seed: int) -> tuple[Samples, Samples]:

@@ -99,7 +99,7 @@ def _arrays(path: Path) -> dict[str, Values]:
     if path.suffix not in (".npz", ".npy"):
         raise UsageError(
             f"{shown(path)} is of no kind that can be read",
-            expected="an .npz or .npy, as numpy.savez or numpy.save writes it",
+            expected="an .npz, an .npy, a .csv, or a folder of images by class",
             where="--data",
             next='numpy.savez("data.npz", x=x, y=y)',
         )

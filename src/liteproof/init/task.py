@@ -85,6 +85,21 @@ def class_numbers(samples: Samples) -> Samples:
     return samples
 
 
+def by_names(samples: Samples, named: tuple[str, ...] | None) -> Samples:
+    """Class numbers in the order of a file of labels, where the samples number the same names in another order.
+
+    >>> found = by_names(Samples({}, np.array([0, 1]), ("daisy", "rose")), ("rose", "daisy"))
+    >>> found.y.tolist(), found.names
+    ([1, 0], ('rose', 'daisy'))
+    """
+    names, y = samples.names, samples.y
+    if not named or not names or names == named or set(names) != set(named) or not is_classes(y):
+        return samples
+    places = np.array([named.index(name) for name in names])
+    note = "classes were numbered in the order of the labels' file"
+    return replace(samples, y=places[y], names=named).noting(note)
+
+
 def labels_for(
     task: Task, samples: Samples, values: int | None, named: tuple[str, ...] | None
 ) -> tuple[str, ...] | None:
