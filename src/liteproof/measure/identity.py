@@ -91,7 +91,7 @@ def _unused_bits(model: Model, promise: Recipe) -> Iterator[str]:
             if tensor.type != promise.weights.upper() or tensor.quantization.kind == "none" or len(tensor.shape) < 2:
                 continue
             codes = model.constant(tensor)
-            largest = 0 if codes is None else int(np.abs(codes.astype(np.int16)).max(initial=0))
+            largest = 0 if codes is None else max(-int(codes.min(initial=0)), int(codes.max(initial=0)))
             if 0 < largest <= type_range(tensor.type)[1] // 2:
                 yield f"weight '{tensor.name}' is {tensor.type}, but its codes go no further than {largest}"
 
@@ -200,7 +200,9 @@ def _other_network(matching: Matching, lost: Sequence[Parameter], added: Sequenc
 
 
 def _holds_anything(parameter: Parameter) -> bool:
-    return bool(np.any(parameter.codes if parameter.tensor.quantization.kind == "none" else parameter.values))
+    if parameter.tensor.quantization.kind == "none":
+        return bool(np.any(parameter.codes))
+    return any(np.any(parameter.rows(rows)) for rows in parameter.pieces())
 
 
 def operator_mismatches(float32: Model, variant: Model) -> Measurement:

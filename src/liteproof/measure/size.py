@@ -60,7 +60,7 @@ def sparsity(model: Model) -> Measurement:
     ]
     if not weights:
         return Measurement("sparsity", 0.0, detail="the network has no convolution and no dense layer")
-    zeros = [(parameter.tensor.elements - int(np.count_nonzero(parameter.values)), parameter) for parameter in weights]
+    zeros = [(parameter.tensor.elements - _not_zero(parameter), parameter) for parameter in weights]
     shares = [min(1.0, (count + 0.5) / max(parameter.tensor.elements, 1)) for count, parameter in zeros]
     worst = int(np.argmin(shares))
     count, least = zeros[worst]
@@ -88,3 +88,7 @@ def default_size_ratio(float32: Facts, recipe: Recipe) -> float:
     why a small deep network may keep int8 at 0.39 of float32 rather than 0.25; the recipe's margin comes on top.
     """
     return round(expected_bytes(float32, recipe.name) * (1.0 + recipe.size_margin) / float32.file_bytes, 3)
+
+
+def _not_zero(parameter: Parameter) -> int:
+    return sum(int(np.count_nonzero(parameter.rows(rows))) for rows in parameter.pieces())

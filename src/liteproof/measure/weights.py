@@ -20,7 +20,7 @@ from liteproof.checks import Measurement
 from liteproof.errors import ModelError, Unmeasured
 from liteproof.measure.weight_faults import HALF_STEP, TensorError, likely_causes
 from liteproof.tflite.facts import FLOAT_TYPES
-from liteproof.tflite.matching import Matching, Parameter, WeightPair, cosine
+from liteproof.tflite.matching import Matching, Parameter, WeightPair, cosine_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,6 +32,7 @@ FLOAT32_ROUNDINGS = 4 * 2.0**-24
 # Floats that a recipe leaves in float32 are the float32 variant's own; folding batch norms in another order moves the
 # last bits. They are counted in steps of 16 bits of the tensor's largest value, which leaves eight bits to that.
 _FLOAT32_STEP = 2.0**-16
+_ALL = slice(None)
 _MANTISSA_BITS = {"FLOAT16": (10, -24), "BFLOAT16": (7, -133)}
 
 # Operators whose constant operand has a scale of its own. Elsewhere (CONCATENATION, MAXIMUM, PADV2 …) the specification
@@ -81,7 +82,7 @@ def weight_correlation(matching: Matching) -> Measurement:
     pairs = matching.of("weight")
     if not pairs:
         return _nothing("weight_correlation", 1.0, matching, ("weight",))
-    cosines = [cosine(pair.float32.values, pair.variant.values) for pair in pairs]
+    cosines = [cosine_of(pair) for pair in pairs]
     worst = int(np.argmin(cosines))
     low = [c for c in cosines if c < 0.9]
     causes = []
@@ -119,44 +120,59 @@ def unusable_weights(matching: Matching) -> Measurement:
 def _not_finite(parameter: Parameter) -> tuple[int, str]:
     """How many values are NaN or infinite; all, if they cannot be read. With a word for what they are."""
     try:
-        return int(np.count_nonzero(~np.isfinite(parameter.values))), "not finite"
+        pieces = (parameter.rows(rows) for rows in parameter.pieces())
+        return sum(int(np.count_nonzero(~np.isfinite(values))) for values in pieces), "not finite"
     except ModelError as error:
         why = error.found.rpartition(f"{parameter.place} ")[2]
         return parameter.tensor.elements, f"unreadable ({why})"
 
 
 def _unusable(pair: WeightPair) -> tuple[int, str]:
-    reference = pair.float32.values
-    try:
-        values = pair.variant.values
-    except ModelError:
-        return _not_finite(pair.variant)
-    bad = ~np.isfinite(values)
-    if pair.variant.tensor.type not in FLOAT_TYPES:
-        # A scale of 0 stands for zeros in some files; it is in order where the weights are zero.
-        bad |= ~(pair.variant.steps > 0) & (values != reference)
-    return int(np.count_nonzero(bad & np.isfinite(reference))), "not finite or without a scale"
+    count = 0
+    for rows in pair.variant.pieces():
+        reference = pair.float32.rows(rows)
+        try:
+            values = pair.variant.rows(rows)
+        except ModelError:
+            return _not_finite(pair.variant)
+        bad = ~np.isfinite(values)
+        if pair.variant.tensor.type not in FLOAT_TYPES:
+            # A scale of 0 stands for zeros in some files; it is in order where the weights are zero.
+            bad |= ~(pair.variant.steps_of(rows) > 0) & (values != reference)
+        count += int(np.count_nonzero(bad & np.isfinite(reference)))
+    return count, "not finite or without a scale"
 
 
-def errors_in_steps(pair: WeightPair) -> Floats:
+def errors_in_steps(pair: WeightPair, rows: slice = _ALL, largest: float | None = None) -> Floats:
     """The distance of each element from the float32 variant's, in steps, of the tensor's shape.
 
     For codes: (|v − f| − 2⁻²² |f|) / step, not below 0. Elements that `unusable_weights` counts are 0 here.
+
+    Args:
+        pair: The tensor and its partner.
+        rows: Of the first dimension.
+        largest: The float32 tensor's largest absolute value, where it is known.
     """
-    reference, values = pair.float32.values.astype(np.float64), pair.variant.values.astype(np.float64)
+    reference = pair.float32.rows(rows).astype(np.float64)
+    values = pair.variant.rows(rows).astype(np.float64)
     distance = np.abs(values - reference)
     kind = pair.variant.tensor.type
     if kind in _MANTISSA_BITS:
         unit = _unit_in_the_last_place(reference, *_MANTISSA_BITS[kind])
     elif kind in FLOAT_TYPES:
-        largest = float(np.abs(reference[np.isfinite(reference)]).max(initial=0.0))
+        largest = _largest_finite(pair.float32) if largest is None else largest
         unit = np.full(reference.shape, max(largest * _FLOAT32_STEP, 2.0**-126))
     else:
-        unit = np.broadcast_to(pair.variant.steps, reference.shape)
+        unit = np.broadcast_to(pair.variant.steps_of(rows), reference.shape)
         distance = np.maximum(distance - FLOAT32_ROUNDINGS * np.abs(reference), 0.0)
     sound = np.isfinite(distance) & (unit > 0)
     steps: Floats = np.divide(distance, unit, out=np.zeros_like(distance), where=sound)
     return steps
+
+
+def _largest_finite(parameter: Parameter) -> float:
+    pieces = (parameter.rows(rows) for rows in parameter.pieces())
+    return max(float(np.abs(values[np.isfinite(values)]).max(initial=0.0)) for values in pieces)
 
 
 def _unit_in_the_last_place(values: Floats, bits: int, smallest: int) -> Floats:
@@ -172,13 +188,21 @@ def _has_own_scale(pair: WeightPair) -> bool:
 
 
 def _tensor_error(pair: WeightPair) -> TensorError:
-    steps = errors_in_steps(pair)
-    channels = 1 if pair.axis is None else steps.shape[pair.axis]
-    by_channel = (steps if pair.axis is None else np.moveaxis(steps, pair.axis, 0)).reshape(channels, -1)
-    if by_channel.max(initial=0.0) <= HALF_STEP:
-        # Of a tensor that is in order the worst of each channel is enough to keep.
-        by_channel = by_channel.max(axis=1, keepdims=True, initial=0.0)
-    return TensorError(pair, by_channel, pair.axis)
+    # Of a tensor that is in order the worst of each channel is enough to keep.
+    largest = _largest_finite(pair.float32)
+    pieces = [
+        _by_channel(errors_in_steps(pair, rows, largest), pair.axis).max(axis=1, keepdims=True, initial=0.0)
+        for rows in pair.variant.pieces()
+    ]
+    worst = np.concatenate(pieces) if pair.axis == 0 else np.maximum.reduce(pieces)
+    in_order = worst.max(initial=0.0) <= HALF_STEP
+    return TensorError(pair, worst if in_order else _by_channel(errors_in_steps(pair), pair.axis), pair.axis)
+
+
+def _by_channel(steps: Floats, axis: int | None) -> Floats:
+    """Shape (channels, elements of one channel)."""
+    channels = 1 if axis is None else steps.shape[axis]
+    return (steps if axis is None else np.moveaxis(steps, axis, 0)).reshape(channels, -1)
 
 
 def _largest(metric: str, matching: Matching, pairs: Sequence[WeightPair], roles: tuple[str, ...]) -> Measurement:

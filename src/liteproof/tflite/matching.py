@@ -28,6 +28,9 @@ from liteproof.tflite.arithmetic import dequantize
 from liteproof.tflite.facts import BIAS_INPUTS, FLOAT_TYPES, PER_AXIS_DIMENSION, WEIGHT_INPUTS, is_real_valued
 from liteproof.tflite.reader import Model, Operator, Subgraph, Tensor
 
+# A megabyte in float32, and some ten times that in what is computed of it.
+PIECE_VALUES = 1 << 18
+
 Role = Literal["weight", "bias", "operand"]
 
 # Operators that converters put between a constant and its reader, or at the ends of the graph.
@@ -63,19 +66,39 @@ class Parameter:
         Raises:
             ModelError: The file does not hold them in a way that this reader decodes.
         """
-        stored = self.model.constant(self.tensor)
-        if stored is None or stored.shape != self.tensor.shape:
+        return self.rows(slice(None))
+
+    def rows(self, rows: slice) -> npt.NDArray[np.float32]:
+        """The real values of some rows along the first dimension; a scalar is taken whole.
+
+        Raises:
+            ModelError: As `values`.
+        """
+        some = self.model.constant(self.tensor, rows)
+        shape = self.tensor.shape
+        if some is None or some.shape != ((len(range(shape[0])[rows]), *shape[1:]) if shape else ()):
             raise self._undecoded("has a layout that is not decoded")
         if self.tensor.type in FLOAT_TYPES:
-            return stored.astype(np.float32, copy=False)
+            return some.astype(np.float32, copy=False)
         quantization = self.tensor.quantization
         if quantization.kind == "blockwise":
-            return stored.astype(np.float32) * self.steps.astype(np.float32)
+            return some.astype(np.float32) * self.steps_of(rows).astype(np.float32)
         axis = quantization.axis if quantization.kind == "per_axis" else None
+        mine = rows if axis == 0 and len(quantization.scales) == self.tensor.shape[0] else slice(None)
         try:
-            return dequantize(stored, quantization.scales, quantization.zero_points, axis)
+            return dequantize(some, quantization.scales[mine], quantization.zero_points[mine], axis)
         except ValueError as error:
             raise self._undecoded(f"cannot be dequantized: {error}") from error
+
+    def pieces(self) -> Iterator[slice]:
+        """Rows of at most `PIECE_VALUES` values, one after the other: what is computed of them stays small."""
+        if not self.tensor.shape:
+            yield slice(None)
+            return
+        count = self.tensor.shape[0]
+        size = max(1, PIECE_VALUES * count // max(1, self.tensor.elements))
+        size = size // 8 * 8 or size  # packed codes of eight rows fill whole bytes
+        yield from (slice(start, start + size) for start in range(0, max(1, count), size))
 
     @property
     def codes(self) -> npt.NDArray[Any]:
@@ -103,6 +126,15 @@ class Parameter:
         across = [1] * len(shape)
         across[quantization.axis] = -1
         return scales.reshape(across)
+
+    def steps_of(self, rows: slice) -> npt.NDArray[np.float64]:
+        """The steps of some rows along the first dimension.
+
+        Raises:
+            ModelError: As `steps`.
+        """
+        steps = self.steps
+        return steps[rows] if steps.ndim and len(steps) > 1 else steps
 
     def _block_steps(self) -> npt.NDArray[np.float64]:
         """One scale for each block of elements along the quantized dimension, kept in a tensor of its own."""
@@ -291,7 +323,21 @@ def _align_stretch(
 
 
 def _likeness(a: _Node, b: _Node) -> float:
-    return sum(cosine(pair.float32.values, pair.variant.values) for pair in _pair_inputs(a, b))
+    return sum(cosine_of(pair) for pair in _pair_inputs(a, b))
+
+
+def cosine_of(pair: WeightPair) -> float:
+    """`cosine` of the two constants of a pair, a piece at a time."""
+
+    def vectors() -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
+        for rows in pair.variant.pieces():
+            yield _finite_vector(pair.float32.rows(rows)), _finite_vector(pair.variant.rows(rows))
+
+    squares = np.sum([(x @ x, y @ y) for x, y in vectors()], axis=0)
+    lengths = [float(length) for length in np.sqrt(squares)]
+    if not all(lengths):
+        return 1.0 if not any(lengths) else 0.0
+    return float(np.clip(sum(x / lengths[0] @ (y / lengths[1]) for x, y in vectors()), -1.0, 1.0))
 
 
 def cosine(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
@@ -299,12 +345,15 @@ def cosine(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
 
     NaN and infinity count as zero.
     """
-    x = np.nan_to_num(a.astype(np.float64).ravel(), posinf=0.0, neginf=0.0)
-    y = np.nan_to_num(b.astype(np.float64).ravel(), posinf=0.0, neginf=0.0)
+    x, y = _finite_vector(a), _finite_vector(b)
     lengths = float(np.linalg.norm(x)), float(np.linalg.norm(y))
     if not all(lengths):
         return 1.0 if not any(lengths) else 0.0
     return float(np.clip((x / lengths[0]) @ (y / lengths[1]), -1.0, 1.0))
+
+
+def _finite_vector(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    return np.nan_to_num(values.astype(np.float64).ravel(), posinf=0.0, neginf=0.0)
 
 
 def _pair_inputs(theirs: _Node, ours: _Node) -> Iterator[WeightPair]:

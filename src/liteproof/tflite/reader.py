@@ -17,6 +17,7 @@ told as one `ModelError`.
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 from collections.abc import Iterator, Mapping
@@ -62,6 +63,7 @@ _OPTION_FIELDS: Mapping[str, tuple[str, ...]] = {
     "CallOnceOptions": ("InitSubgraphIndex",),
 }
 
+_ALL = slice(None)
 _NUMPY_TYPES: Mapping[str, np.dtype[Any]] = {
     "FLOAT32": np.dtype("<f4"),
     "FLOAT16": np.dtype("<f2"),
@@ -242,14 +244,18 @@ class Model:
         buffer = self.buffers[index]
         return self._data[buffer.offset : buffer.offset + buffer.size]
 
-    def constant(self, tensor: Tensor) -> npt.NDArray[Any] | None:
+    def constant(self, tensor: Tensor, rows: slice = _ALL) -> npt.NDArray[Any] | None:
         """The codes or values that the file holds for a tensor.
 
+        Args:
+            tensor: The tensor.
+            rows: Of the first dimension; only they are unpacked. A scalar has none.
+
         Returns:
-            An array of the tensor's shape: a read-only view of the file where numpy has the type; int8 or uint8 for
-            packed 4- and 2-bit codes; float32 for BFLOAT16. For types without a numpy counterpart (STRING,
-            FLOAT8_…) the raw bytes as a flat uint8 array. None for a tensor without stored values (computed, or a
-            variable) and for sparse layouts, which are not decoded.
+            An array of the tensor's shape, or of these rows: a read-only view of the file where numpy has the type;
+            int8 or uint8 for packed 4- and 2-bit codes; float32 for BFLOAT16. For types without a numpy counterpart
+            (STRING, FLOAT8_…) the raw bytes as a flat uint8 array. None for a tensor without stored values (computed,
+            or a variable) and for sparse layouts, which are not decoded.
 
         Raises:
             ModelError: The bytes do not fit the shape.
@@ -268,18 +274,25 @@ class Model:
                 where=self.where,
                 next="convert the model again",
             )
-        return _decode(raw, tensor)
+        if rows == _ALL or not tensor.shape:
+            return _decode(raw, tensor)
+        start, stop, _ = rows.indices(tensor.shape[0])
+        first, last = (row * bits * tensor.elements // tensor.shape[0] for row in (start, stop))
+        if first % 8:  # a row that begins within a byte
+            return _decode(raw, tensor)[rows]
+        return _decode(raw[first // 8 : (last + 7) // 8], tensor, (stop - start, *tensor.shape[1:]))
 
 
-def _decode(raw: npt.NDArray[np.uint8], tensor: Tensor) -> npt.NDArray[Any]:
+def _decode(raw: npt.NDArray[np.uint8], tensor: Tensor, shape: tuple[int, ...] | None = None) -> npt.NDArray[Any]:
+    shape = tensor.shape if shape is None else shape
     if tensor.type in _PACKED_BITS:
         bits = _PACKED_BITS[tensor.type]
-        return unpack(raw, tensor.elements, bits, signed=tensor.type.startswith("INT")).reshape(tensor.shape)
+        return unpack(raw, math.prod(shape), bits, signed=tensor.type.startswith("INT")).reshape(shape)
     if tensor.type == "BFLOAT16":
         # The upper half of a float32.
-        return (raw.view("<u2").astype("<u4") << 16).view("<f4").reshape(tensor.shape)
+        return (raw.view("<u2").astype("<u4") << 16).view("<f4").reshape(shape)
     if tensor.type in _NUMPY_TYPES:
-        return raw.view(_NUMPY_TYPES[tensor.type]).reshape(tensor.shape)
+        return raw.view(_NUMPY_TYPES[tensor.type]).reshape(shape)
     return raw
 
 
