@@ -14,13 +14,14 @@ from liteproof.plugin.fixtures import Check
 @pytest.mark.measures("recipe_mismatches")
 def test_keeps_its_recipes_promises(case: Subject, check: Check) -> None:
     """Weights, activations, inputs and outputs have the types that the recipe promises."""
-    check(identity.recipe_mismatches(case.flatbuffer, case.facts, case.float32_facts, case.variant.promise))
+    promise, network = case.variant.promise, case.float32_flatbuffer
+    check(identity.recipe_mismatches(case.flatbuffer, case.facts, case.float32_facts, promise, network))
 
 
 @pytest.mark.measures("float_ops")
 def test_computes_in_integers(case: Subject, check: Check) -> None:
     """No operator of an integer recipe fell back to float."""
-    check(identity.float_ops(case.facts))
+    check(identity.float_ops(case.facts, case.float_layers))
 
 
 @pytest.mark.measures("interface_mismatches")
@@ -57,7 +58,8 @@ def test_float32_reproduces_the_source(case: Subject, check: Check) -> None:
 @pytest.mark.measures("impossible_bytes")
 def test_size_is_possible(case: Subject, check: Check) -> None:
     """The file has room for the network's parameters in the recipe's bits."""
-    check(identity.impossible_bytes(case.flatbuffer, case.float32_facts, case.variant.promise))
+    promise, network = case.variant.promise, case.float32_flatbuffer
+    check(identity.impossible_bytes(case.flatbuffer, case.float32_facts, promise, network))
 
 
 @pytest.mark.measures("custom_ops", "unknown_op_versions")

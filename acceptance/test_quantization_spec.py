@@ -14,4 +14,5 @@ from liteproof.plugin.fixtures import Check
 def test_keeps_to_the_specification(case: Subject, check: Check) -> None:
     """No tensor breaks a rule, but for those that the manifest waives with a reason and a last day."""
     promise = case.variant.promise
-    check(conformance.spec_violations(case.flatbuffer, promise, case.waivers_of_rules, conformance.today()))
+    day, float32 = conformance.today(), case.float32_flatbuffer
+    check(conformance.spec_violations(case.flatbuffer, promise, case.waivers_of_rules, day, float32))

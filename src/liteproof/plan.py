@@ -17,7 +17,7 @@ from datetime import date
 import msgspec
 
 from liteproof.checks import OWN, Better, Metric, metric_of
-from liteproof.recipes import RECIPES, Recipe, pruning_budgets
+from liteproof.recipes import Recipe, promise_of, pruning_budgets
 from liteproof.store import digest_of
 
 
@@ -217,7 +217,7 @@ class Variant:
     @property
     def promise(self) -> Recipe:
         """What its recipe promises."""
-        return RECIPES[self.recipe]
+        return promise_of(self.recipe, self.options)
 
     @property
     def default_budgets(self) -> Mapping[str, float]:
@@ -454,7 +454,7 @@ def float_io_twin(model: Model, variant: Variant) -> Variant | None:
 
     Only variants that one toolchain made from the same calibration are twins; a file that was handed over has none.
     """
-    if not variant.promise.integer_io or variant.file is not None:
+    if not variant.promise.integer_io or variant.promise.rules or variant.file is not None:
         return None
     for other in model.variants:
         if other.recipe == "int8_float_io" and other.file is None and other.toolchain == variant.toolchain:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from types import MappingProxyType
 
+from liteproof.mixed import OPTIMISING, LayerRule, calibrated, promised, read_rules
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -32,6 +34,7 @@ class Recipe:
         size_margin: What `size_ratio` may exceed the size that is derived from the parameter count, as a share.
         training: How the source is trained further before it is converted: "aware" (of quantization) or "pruning";
             "" where its weights are only rounded.
+        rules: Of a mixed recipe: what it promises of each layer; the fields above say what it is as a whole.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Recipe:
     budgets: Mapping[str, float]
     size_margin: float = 0.15
     training: str = ""
+    rules: tuple[LayerRule, ...] = ()
 
     @property
     def default_toolchain(self) -> str:
@@ -52,7 +56,7 @@ class Recipe:
     @property
     def weight_bits(self) -> int:
         """Bits of one quantized weight."""
-        return {"float32": 32, "float16": 16, "int8": 8, "int4": 4}[self.weights]
+        return {"float32": 32, "float16": 16, "int8": 8, "int4": 4, "int2": 2}[self.weights]
 
     @property
     def integer_io(self) -> bool:
@@ -142,6 +146,56 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         )
     }
 )
+
+
+def promise_of(recipe: str, options: Mapping[str, object]) -> Recipe:
+    """What a recipe promises, be it one by name or a mixed one, whose rules are among the options.
+
+    Raises:
+        ValueError: if the rules are none.
+    """
+    return mixed(recipe, read_rules(options["rules"])) if "rules" in options else RECIPES[recipe]
+
+
+def mixed(name: str, rules: tuple[LayerRule, ...]) -> Recipe:
+    """The recipe that rules by layer make. Its budgets are the loosest of the recipes that it is mixed of."""
+    narrowest = min(rules, key=lambda rule: rule.weight_bits)
+    inside = {rule.activations.lower() for rule in rules if rule.mode == "static"} - {"uint8"}
+    ends = promised(rules, "INPUT", "")
+    parts = [RECIPES[_PARTS[rule.weight_bits]].budgets for rule in rules]
+    parts += [RECIPES[{"int8": "int8", "int16": "int16x8"}[kind]].budgets for kind in inside]
+    limits = {
+        "top1_agreement": min(part["top1_agreement"] for part in parts),
+        "accuracy_drop": max(part["accuracy_drop"] for part in parts),
+        "cosine_similarity": min(part["cosine_similarity"] for part in parts),
+        "saturation": 0.05,
+    }
+    if any(rule.algorithm in OPTIMISING for rule in rules):
+        limits["weight_error_lsb"] = _OPTIMISED_ERROR
+    return Recipe(
+        name,
+        narrowest.weights.lower(),
+        "int8" if "int8" in inside else "int16" if inside else "float32",
+        ends.activations.lower() if ends is not None else "float32",
+        ("litert",),
+        calibrated(rules),
+        MappingProxyType(limits),
+        rules=rules,
+    )
+
+
+def of_layer(rule: LayerRule | None, name: str) -> Recipe:
+    """What one rule of a mixed recipe promises, as the recipe of a network of one layer."""
+    if rule is None:
+        return RECIPES["float32"]
+    inside = rule.activations.lower()
+    return Recipe(name, rule.weights.lower(), inside, inside, ("litert",), False, MappingProxyType({}), rules=(rule,))
+
+
+# The recipe whose limits rules with weights of so many bits have.
+_PARTS = {32: "float32", 16: "float16", 8: "dynamic_range", 4: "int4", 2: "int4"}
+# Measured at 4 bits: 2.8 steps where a scale is chosen for the many and against the few largest.
+_OPTIMISED_ERROR = 3.0
 
 
 def pruning_budgets(sparsity: float, promise: Recipe) -> Mapping[str, float]:

@@ -568,3 +568,76 @@ def test_a_toolchain_that_is_not_installed_is_absent(monkeypatch):
     keys._installed.cache_clear()
     assert keys._installed(("tensorflow", "tensorflow-cpu")) == "absent"
     keys._installed.cache_clear()
+
+
+# -- a mixed recipe ---------------------------------------------------------------------------------------------------
+
+STATIC = {
+    "regex": ".*", "operation": "*", "algorithm_key": "min_max_uniform_quantize",
+    "op_config": {
+        "activation_tensor_config": {"num_bits": 8, "granularity": "TENSORWISE", "dtype": "INT"},
+        "weight_tensor_config": {"num_bits": 8, "granularity": "CHANNELWISE", "dtype": "INT"},
+        "compute_precision": "INTEGER", "explicit_dequantize": False,
+    },
+}  # fmt: skip
+FLOAT = {"regex": "head", "operation": "FULLY_CONNECTED", "algorithm_key": "no_quantize"}
+
+
+@pytest.fixture
+def mixed(repository, model):
+    (model.path / "mixed.json").write_text(json.dumps([STATIC, FLOAT]))
+    model.add('[variants.head_in_float]\nrecipe = "mixed.json"\n')
+    return repository
+
+
+def test_a_recipe_can_be_a_file_of_rules(mixed):
+    variant = mixed.variant("head_in_float")
+    assert (variant.recipe, variant.toolchain) == ("mixed.json", "litert")
+    assert [rule.operation for rule in variant.promise.rules] == ["*", "FULLY_CONNECTED"]
+    assert (variant.promise.inputs, variant.promise.calibrated) == ("int8", True)
+    assert variant.budgets["host"]["top1_agreement"] == 0.95
+    assert variant.budgets["host"]["float_ops"] == 0
+    assert plan.decode(plan.encode(mixed.load())) == mixed.load()
+
+
+def test_the_rules_and_the_calibration_set_decide_the_bytes_and_the_spelling_does_not(mixed, model):
+    before = keys_of(mixed)
+    (model.path / "mixed.json").write_text(json.dumps([STATIC, FLOAT], indent=4))
+    assert changed(before, keys_of(mixed)) == set()
+    (model.path / "mixed.json").write_text(json.dumps([STATIC, {**FLOAT, "regex": "tail"}]))
+    assert changed(before, keys_of(mixed)) == {"head_in_float"}
+    model.arrays("calibration", x=images(seed=2))
+    assert "head_in_float" in changed(before, keys_of(mixed))
+
+
+def test_a_file_can_claim_to_be_of_a_mixed_recipe(mixed, model):
+    (model.path / "a.tflite").write_bytes(b"....TFL3")
+    model.add('[variants.a]\nfile = "a.tflite"\nrecipe = "mixed.json"\n')
+    assert [rule.operation for rule in mixed.variant("a").promise.rules] == ["*", "FULLY_CONNECTED"]
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ("[", "Expecting value"),
+        ("{}", "it is no array of rules"),
+        (json.dumps([{**FLOAT, "algorithm_key": "GPTQ"}]), "rule 1 has the algorithm 'GPTQ'"),
+        (json.dumps([{**FLOAT, "operation": "FULLY_CONECTED"}]), "rule 1 is for the operation 'FULLY_CONECTED'"),
+    ],
+)
+def test_rules_that_cannot_be_read_are_refused(mixed, model, content, found):
+    (model.path / "mixed.json").write_text(content)
+    message = mixed.refused()
+    assert found in message
+    assert 'recipe = "mixed.json" in [variants.head_in_float]' in message
+    assert "docs/recipes.md" in message
+
+
+def test_a_file_of_rules_must_be_there(mixed, model):
+    (model.path / "mixed.json").unlink()
+    assert "mixed.json" in mixed.refused()
+
+
+def test_only_litert_quantizer_knows_rules(mixed, model):
+    model.add('toolchain = "tensorflow"\n')
+    assert "toolchain tensorflow does not know recipe mixed.json" in mixed.refused()

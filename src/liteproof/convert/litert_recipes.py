@@ -17,28 +17,44 @@ from liteproof.convert.data import Samples
 from liteproof.errors import ModelError
 
 Settings = Any  # litert_quantizer's recipe, which is not typed
+_NEEDS_NUMPY_2 = ("OCTAV",)
 
 
-def quantize(recipe: str, float32: Path, samples: Samples | None = None) -> bytes:
+def quantize(recipe: str, float32: Path, samples: Samples | None = None, rules: Settings | None = None) -> bytes:
     """A `.tflite` from a float32 one.
 
     Args:
         recipe: One of `RECIPES`.
         float32: The float32 `.tflite`.
         samples: The calibration set by the names of the float32 file's signature, for a recipe that needs one.
+        rules: Of a mixed recipe, as its file has them.
 
     Raises:
-        ModelError: if ranges are needed and the file has no signature.
+        ModelError: if ranges are needed and the file has no signature, or if an algorithm needs another numpy.
         UsageError: if the calibration set is wrong.
         ValueError, RuntimeError: LiteRT Quantizer's own, if the file cannot be quantized so.
     """
     from litert_quantizer.quantizer import Quantizer
 
     content = float32.read_bytes()
-    quantizer = Quantizer(content, RECIPES[recipe]())
+    if rules is not None:
+        _require_numpy(rules)
+    quantizer = Quantizer(content, RECIPES[recipe]() if rules is None else rules)
     ranges = _ranges(content, samples) if samples else None
     result = quantizer.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
     return bytes(result.quantized_model)
+
+
+def _require_numpy(rules: Settings) -> None:
+    import numpy as np
+
+    needing = [rule["algorithm_key"] for rule in rules if rule["algorithm_key"] in _NEEDS_NUMPY_2]
+    if needing and np.__version__.startswith("1."):
+        raise ModelError(
+            f"the algorithm {needing[0]} needs numpy 2, and this is numpy {np.__version__}",
+            next="convert it once in an environment of its own, with the same store (LITEPROOF_STORE): python3 -m venv "
+            "convert && convert/bin/pip install 'liteproof[convert]' 'numpy>=2' && convert/bin/liteproof convert",
+        )
 
 
 def _ranges(content: bytes, samples: Samples) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ import msgspec
 
 from liteproof.errors import LiteproofError, UsageError
 from liteproof.plan import File, Model, Samples, Training
-from liteproof.recipes import RECIPES
+from liteproof.recipes import promise_of
 
 EventKind = Literal[
     "waiting",
@@ -74,7 +74,7 @@ class Task:
             return *_made(self.model.evaluation), *_made(self.model.training)
         if self.kind != "convert":
             return ()
-        return self.origin, *(_made(self.model.calibration) if RECIPES[self.recipe].calibrated else ())
+        return self.origin, *(_made(self.model.calibration) if promise_of(self.recipe, self.options).calibrated else ())
 
     @property
     def origin(self) -> str:

@@ -26,7 +26,7 @@ from liteproof.convert.tasks import Event, Task, decode_task, encode, sentence, 
 from liteproof.errors import LiteproofError, ModelError, UsageError
 from liteproof.manifest.source import Input, find_expectation
 from liteproof.plan import Model
-from liteproof.recipes import RECIPES
+from liteproof.recipes import RECIPES, promise_of
 
 if TYPE_CHECKING:
     from liteproof.convert.data import Samples
@@ -218,14 +218,14 @@ def _by_litert(task: Task, work: Workplace) -> bytes:
     from liteproof.convert.litert_recipes import quantize
 
     float32 = work.path(task.model.float32_key)
-    return quantize(task.recipe, float32, _samples(task, _inputs_of_tflite(float32), work))
+    return quantize(task.recipe, float32, _samples(task, _inputs_of_tflite(float32), work), task.options.get("rules"))
 
 
 def _samples(task: Task, inputs: Sequence[Input], work: Workplace) -> Samples | None:
     """The calibration set, for a recipe that needs one."""
     from liteproof.convert.data import calibration
 
-    return calibration(task.model, inputs, work.path) if RECIPES[task.recipe].calibrated else None
+    return calibration(task.model, inputs, work.path) if promise_of(task.recipe, task.options).calibrated else None
 
 
 def _reference(task: Task, work: Workplace) -> Mapping[str, Any]:

@@ -60,6 +60,8 @@ def _inputs(model: Model, root: Path) -> Iterable[Path]:
     for variant in model.variants:
         if variant.file and not variant.file.url:
             yield Path(variant.file.path)
+        if variant.training and variant.training.float32:
+            yield Path(variant.training.float32.path)
     callables = (
         model.custom_objects,
         *(samples.callable for samples in model.sets.values()),

@@ -35,7 +35,9 @@ def model_schema() -> dict[str, Any]:
     manifest["required"] = ["model", "data", "variants"]
     manifest["properties"]["metrics"] |= {"propertyNames": {"pattern": METRIC_NAME, "not": {"enum": sorted(METRICS)}}}
     manifest |= {"if": {"not": {"required": ["metrics"]}}, "then": {"properties": {"budgets": _built_in_only()}}}
-    definitions["VariantTable"]["properties"]["recipe"]["enum"] = list(RECIPES)
+    recipe = definitions["VariantTable"]["properties"]["recipe"]
+    recipe["anyOf"] = [{"enum": list(RECIPES)}, {"type": "string", "pattern": r"\.json$"}]
+    del recipe["type"]
     definitions |= _budgets()
     return {"$schema": _DIALECT, **manifest, "title": "model.toml of liteproof", "$defs": definitions}
 

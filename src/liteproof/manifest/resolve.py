@@ -11,6 +11,7 @@ are kept elsewhere are fetched, unless that is put off: what they hold decides w
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,7 +37,8 @@ from liteproof.manifest.schema import Manifest, RemoteTable, SamplesTable, Varia
 from liteproof.manifest.selection import MANIFEST, find_models, select_models, select_variants
 from liteproof.manifest.source import Expectation, find_expectation, kind_of_source
 from liteproof.manifest.targets import read_targets, select_targets
-from liteproof.recipes import RECIPES
+from liteproof.mixed import read_rules
+from liteproof.recipes import RECIPES, Recipe, promise_of
 from liteproof.store import Store, digest_of
 
 TARGETS = "targets.toml"
@@ -321,20 +323,21 @@ class _Resolving:
         trained_on: Mapping[str, object] | None,
     ) -> plan.Variant:
         place = self.place.at("variants").at(name)
-        recipe = self._recipe(name, table, place)
+        recipe, mixed = self._recipe(name, table, place), self._rules(table, place)
+        promise = promise_of(recipe, mixed)
+        options = {**mixed, **training_keys.claims(table, promise, place)}
         waivers = self._waivers(name)
         if table.file is not None:
             if table.toolchain:
                 raise place.wrong(f"toolchain in {place.name} beside file", "one of the two", "remove toolchain")
             file = self._file(table.file, "file", place)
-            key, options = keys.file_key(file.sha256), training_keys.claims(table, RECIPES[recipe], place)
-            trained = self._trained_elsewhere(table, recipe, place)
+            key, trained = keys.file_key(file.sha256), self._trained_elsewhere(table, promise, place)
             return plan.Variant(name, recipe, None, file, key, {}, options=options, waivers=waivers, training=trained)
         if identity.kind == "tflite" and recipe == "float32" and table.toolchain is None:
             return plan.Variant(name, recipe, None, source, keys.file_key(source.sha256), {}, waivers=waivers)
-        toolchain = self._toolchain(recipe, table, identity.kind, place)
+        toolchain = self._toolchain(promise, table, identity.kind, place)
         calibrated_on = None
-        if RECIPES[recipe].calibrated:
+        if promise.calibrated:
             if calibration is None:
                 raise place.wrong(
                     f"recipe {recipe} needs a calibration set",
@@ -342,10 +345,9 @@ class _Resolving:
                     'add calibration = "calibration.npz" to [data], with some hundred training samples',
                 )
             calibrated_on = {"sha256": calibration.sha256}
-        trained = self._training(table, recipe, identity, trained_on, place)
-        made_by = training_keys.CONVERTED_BY.get(recipe, recipe)
-        key = keys.variant_key(identity, made_by, toolchain, calibrated_on, {}, trained.key if trained else None)
-        options = training_keys.claims(table, RECIPES[recipe], place)
+        trained = self._training(table, promise, identity, trained_on, place)
+        made_by = "mixed" if mixed else training_keys.CONVERTED_BY.get(recipe, recipe)
+        key = keys.variant_key(identity, made_by, toolchain, calibrated_on, mixed, trained.key if trained else None)
         return plan.Variant(name, recipe, toolchain, None, key, {}, options=options, waivers=waivers, training=trained)
 
     def _trained_on(self, evaluation: Found, training: plan.Samples | None) -> dict[str, object] | None:
@@ -359,13 +361,12 @@ class _Resolving:
     def _training(
         self,
         table: VariantTable,
-        recipe: str,
+        promise: Recipe,
         identity: keys.Source,
         trained_on: Mapping[str, object] | None,
         place: Place,
     ) -> plan.Training | None:
         """How the source is trained further for a recipe that asks for it."""
-        promise = RECIPES[recipe]
         training_keys.require_sense(table, promise, identity.kind, trained_on is not None, place)
         if not promise.training:
             return None
@@ -374,8 +375,8 @@ class _Resolving:
         float32 = keys.variant_key(identity, "float32", "tensorflow", None, {}, key)
         return plan.Training(float32, None, key, promise.training, settings)
 
-    def _trained_elsewhere(self, table: VariantTable, recipe: str, place: Place) -> plan.Training | None:
-        training_keys.require_sense_of_file(table, RECIPES[recipe], place)
+    def _trained_elsewhere(self, table: VariantTable, promise: Recipe, place: Place) -> plan.Training | None:
+        training_keys.require_sense_of_file(table, promise, place)
         if table.float32 is None:
             return None
         float32 = self.memory.file(self.folder.find(table.float32, "float32", place))
@@ -383,12 +384,12 @@ class _Resolving:
 
     def _interface(self, name: str, table: VariantTable, inputs: Sequence[str]) -> dict[str, Any]:
         place = self.place.at("variants").at(name)
-        promise = RECIPES[self._recipe(name, table, place)]
+        promise = promise_of(self._recipe(name, table, place), self._rules(table, place))
         return read_interface(table, promise, inputs, place)
 
     def _recipe(self, name: str, table: VariantTable, place: Place) -> str:
         recipe = table.recipe or name
-        if recipe in RECIPES:
+        if recipe in RECIPES or _is_rules(table.recipe):
             return recipe
         if table.recipe:
             found, cure = f"recipe = {written(recipe)} in {place.name}", "correct the recipe"
@@ -400,22 +401,42 @@ class _Resolving:
             cure = f'rename it, or add recipe = "{nearest(name, RECIPES) or "int8"}"'
         raise place.wrong(found, one_of(recipe, RECIPES, what="a recipe"), cure)
 
-    def _toolchain(self, recipe: str, table: VariantTable, kind: str, place: Place) -> str:
-        can = RECIPES[recipe].toolchains
+    def _rules(self, table: VariantTable, place: Place) -> dict[str, object]:
+        """The rules of a mixed recipe, under the key that `recipes.promise_of` looks for; nothing of another.
+
+        Raises:
+            UsageError: if its file is not what LiteRT Quantizer saves.
+        """
+        if not _is_rules(table.recipe):
+            return {}
+        path = self.folder.find(table.recipe or "", "recipe", place)
+        try:
+            rules = json.loads(path.read_text(encoding="utf-8-sig"))
+            read_rules(rules)
+        except (OSError, ValueError, RecursionError) as error:
+            raise place.wrong(
+                f"recipe = {written(table.recipe)} in {place.name}: {clean(str(error))}",
+                "an array of rules as LiteRT Quantizer's save() or RecipeManager writes it",
+                "docs/recipes.md shows one",
+            ) from error
+        return {"rules": rules}
+
+    def _toolchain(self, promise: Recipe, table: VariantTable, kind: str, place: Place) -> str:
+        can = promise.toolchains
         if kind == "tflite":  # TFLiteConverter starts from Keras and SavedModels only
             can = tuple(toolchain for toolchain in can if toolchain != "tensorflow")
         if not can:
             others = [name for name, entry in RECIPES.items() if "litert" in entry.toolchains]
             raise place.wrong(
-                f"recipe {recipe} cannot start from a .tflite source",
+                f"recipe {promise.name} cannot start from a .tflite source",
                 f"float32 (the source itself), one of {', '.join(others)}, or file = …",
                 "name the Keras original as source, or hand the variant over as a file",
             )
         toolchain = table.toolchain or can[0]
         if toolchain not in can:
-            reason = " from a .tflite source" if toolchain in RECIPES[recipe].toolchains else ""
+            reason = " from a .tflite source" if toolchain in promise.toolchains else ""
             raise place.wrong(
-                f"toolchain {toolchain} does not know recipe {recipe}{reason}",
+                f"toolchain {toolchain} does not know recipe {promise.name}{reason}",
                 " or ".join(can),
                 f'write toolchain = "{can[0]}", or remove the key',
             )
@@ -553,3 +574,8 @@ def _layers(names: Sequence[str]) -> str:
 def _runs_python(given: object) -> bool:
     origin = given.origin if isinstance(given, SamplesTable) else given
     return isinstance(origin, str) and is_callable(origin)
+
+
+def _is_rules(recipe: str | None) -> bool:
+    """Whether a recipe is a file of rules by layer."""
+    return recipe is not None and recipe.endswith(".json")

@@ -36,7 +36,9 @@ def has_run_out(waiver: Waiver, day: date) -> bool:
     return day > waiver.until
 
 
-def spec_violations(model: Model, promise: Recipe, waivers: Sequence[Waiver], day: date) -> Measurement:
+def spec_violations(
+    model: Model, promise: Recipe, waivers: Sequence[Waiver], day: date, float32: Model | None = None
+) -> Measurement:
     """How many rules of the specification are broken, each tensor counted for itself, and not waived.
 
     A waiver that has run out waives nothing; it counts, and so does one that matches nothing.
@@ -46,8 +48,9 @@ def spec_violations(model: Model, promise: Recipe, waivers: Sequence[Waiver], da
         promise: The recipe that it claims to follow.
         waivers: Those that name the variant; the ones for metrics are passed over.
         day: The day that decides which waivers have run out.
+        float32: The float32 variant's file, for a mixed recipe.
     """
-    found = violations(model, promise)
+    found = violations(model, promise, float32)
     ours = [waiver for waiver in waivers if waiver.rule not in METRICS]
     alive = [waiver for waiver in ours if not has_run_out(waiver, day)]
     waived = {violation: waiver for violation in found for waiver in alive if _covers(waiver, violation)}

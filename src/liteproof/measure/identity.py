@@ -18,9 +18,10 @@ import numpy.typing as npt
 from liteproof.checks import Measurement
 from liteproof.errors import Unmeasured
 from liteproof.measure.blocks import blocks, by_row
-from liteproof.recipes import Recipe
+from liteproof.recipes import Recipe, of_layer
 from liteproof.tflite.arithmetic import type_range
-from liteproof.tflite.facts import End, Facts, ParameterTensor, is_real_valued, smallest_bytes
+from liteproof.tflite.facts import End, Facts, ParameterTensor, is_real_valued, smallest_bytes, smallest_bytes_mixed
+from liteproof.tflite.layer_promises import broken_promises, layer_promises
 from liteproof.tflite.layers import LayerPair, align_layers
 from liteproof.tflite.matching import Matching, Parameter
 from liteproof.tflite.op_versions import FOUR_BIT_CONVOLUTION, known_versions, lacking, needed
@@ -38,7 +39,9 @@ _SMALLEST_DYNAMIC_RANGE = 1024
 _OF_QUANTIZATION = frozenset({"asymmetric_quantize_inputs", "weights_format"})
 
 
-def recipe_mismatches(model: Model, found: Facts, float32: Facts, promise: Recipe) -> Measurement:
+def recipe_mismatches(
+    model: Model, found: Facts, float32: Facts, promise: Recipe, network: Model | None = None
+) -> Measurement:
     """How many promises of its recipe a file breaks: types of weights, activations, inputs and outputs.
 
     Args:
@@ -46,7 +49,15 @@ def recipe_mismatches(model: Model, found: Facts, float32: Facts, promise: Recip
         found: Its facts.
         float32: Facts of the float32 variant: which ends carry real values.
         promise: What the recipe says.
+        network: The float32 variant's file, for a mixed recipe, which makes a promise of each of its layers.
     """
+    if promise.rules and network is not None:
+        return _count(
+            "recipe_mismatches",
+            broken_promises(network, model, promise.rules),
+            model.where,
+            (f"the file was not made by the rules of {promise.name}, or a rule does not speak of what it should",),
+        )
     broken = [
         *_wrong_weights(found, promise),
         *_unused_bits(model, promise),
@@ -268,36 +279,43 @@ def float32_error(reference: npt.NDArray[Any], outputs: npt.NDArray[Any]) -> Mea
     )
 
 
-def impossible_bytes(model: Model, float32: Facts, promise: Recipe) -> Measurement:
+def impossible_bytes(model: Model, float32: Facts, promise: Recipe, network: Model | None = None) -> Measurement:
     """How many bytes the file lacks to hold the float32 variant's parameters in the recipe's bits.
 
     n weights of b bits take n × b / 8 bytes, and nothing in the format compresses them but sparse encoding, for
     which the bound does not hold: 0 then.
     """
-    least = smallest_bytes(float32, promise.name)
+    if promise.rules and network is not None:
+        rules = layer_promises(network, promise.rules)
+        least = smallest_bytes_mixed(float32, {index: of_layer(rule, promise.name) for index, rule in rules.items()})
+    else:
+        least = smallest_bytes(float32, promise.name)
     sparse = any(tensor.sparse for graph in model.subgraphs for tensor in graph.tensors)
     if model.bytes >= least or sparse:
         return Measurement("impossible_bytes", 0.0)
-    bits = promise.weight_bits
+    bits = f"{promise.weight_bits} bits" if not promise.rules else "their layers' bits"
     return Measurement(
         "impossible_bytes",
         float(least - model.bytes),
-        detail=f"{float32.parameters:,} parameters of {bits} bits take {least:,} bytes, the file has {model.bytes:,}",
+        detail=f"{float32.parameters:,} parameters of {bits} take {least:,} bytes, the file has {model.bytes:,}",
         causes=("this is another, smaller network: quantization to fewer bits does not explain the size",),
         next=f"liteproof inspect {model.where}",
     )
 
 
-def float_ops(found: Facts) -> Measurement:
-    """How many operators compute in float where the recipe promises integers; conversions at the ends do not count."""
-    names = found.float_operators
+def float_ops(found: Facts, allowed: frozenset[str] = frozenset()) -> Measurement:
+    """How many operators compute in float where the recipe promises integers; conversions at the ends do not count.
+
+    Args:
+        found: Facts of the file.
+        allowed: Operators that a mixed recipe leaves in float.
+    """
+    names = tuple(name for name in found.float_operators if name not in allowed)
     causes = (
         "the converter has no integer kernel for these operators and left them in float",
         "these layers were excluded from quantization",
     )
-    return Measurement(
-        "float_ops", float(found.float_ops), detail=_listed(names) or None, causes=causes if names else ()
-    )
+    return Measurement("float_ops", float(len(names)), detail=_listed(names) or None, causes=causes if names else ())
 
 
 def custom_ops(model: Model) -> Measurement:

@@ -62,7 +62,7 @@ def layer_faults(float32: Model, variant: Model, promise: Recipe) -> Mapping[str
     for place, _, fault in (*_missing(alignment, float32), *_of_other_shape(alignment, float32, variant)):
         found[place].append(fault)
     constants = _of_constants(alignment, match_weights(float32, variant))
-    for place, fault in (*constants, *_of_options(alignment), *_of_rules(variant, promise)):
+    for place, fault in (*constants, *_of_options(alignment), *_of_rules(float32, variant, promise)):
         found[place].append(fault)
     return {place: Charge(place, tensors[place], tuple(faults)) for place, faults in found.items() if place in tensors}
 
@@ -143,10 +143,10 @@ def _of_options(alignment: Alignment) -> Iterator[tuple[str, str]]:
             yield pair.variant.place, f"{name} is {found}, float32's {expected}"
 
 
-def _of_rules(variant: Model, promise: Recipe) -> Iterator[tuple[str, str]]:
+def _of_rules(float32: Model, variant: Model, promise: Recipe) -> Iterator[tuple[str, str]]:
     """Rules of the specification that are broken."""
     try:
-        broken_rules = violations(variant, promise)
+        broken_rules = violations(variant, promise, float32)
     except ModelError:
         return  # a constant that cannot be read: the charge above says which
     for violation in broken_rules:

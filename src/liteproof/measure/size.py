@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from liteproof.checks import Measurement
-from liteproof.recipes import Recipe
-from liteproof.tflite.facts import Facts, expected_bytes
+from liteproof.recipes import Recipe, of_layer
+from liteproof.tflite.facts import Facts, expected_bytes, expected_bytes_mixed
+from liteproof.tflite.layer_promises import boundaries, layer_promises
 from liteproof.tflite.matching import Parameter, parameters
 from liteproof.tflite.reader import Model
 
@@ -81,13 +82,25 @@ def _weight(parameter: Parameter) -> str:
     return f"'{parameter.tensor.name}' of {parameter.place}"
 
 
-def default_size_ratio(float32: Facts, recipe: Recipe) -> float:
+def default_size_ratio(float32: Facts, recipe: Recipe, network: Model) -> float:
     """The limit for `size_ratio` that follows from what the float32 file holds.
 
     The expected size is derived from the parameter count at the recipe's bit width and the graph's overhead, which is
-    why a small deep network may keep int8 at 0.39 of float32 rather than 0.25; the recipe's margin comes on top.
+    why a small deep network may keep int8 at 0.39 of float32 rather than 0.25; the recipe's margin comes on top. Of a
+    mixed recipe each layer counts at its own width.
+
+    Args:
+        float32: Facts of the float32 file.
+        recipe: What is promised.
+        network: The float32 file itself.
     """
-    return round(expected_bytes(float32, recipe.name) * (1.0 + recipe.size_margin) / float32.file_bytes, 3)
+    if recipe.rules:
+        rules = layer_promises(network, recipe.rules)
+        layers = {index: of_layer(rule, recipe.name) for index, rule in rules.items()}
+        expected = expected_bytes_mixed(float32, layers, boundaries(network, recipe.rules))
+    else:
+        expected = expected_bytes(float32, recipe.name)
+    return round(expected * (1.0 + recipe.size_margin) / float32.file_bytes, 3)
 
 
 def _not_zero(parameter: Parameter) -> int:

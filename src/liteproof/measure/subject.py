@@ -53,6 +53,7 @@ from liteproof.store import Entry, Store, digest_of
 from liteproof.tflite import folding
 from liteproof.tflite.arithmetic import type_range
 from liteproof.tflite.facts import Facts, facts
+from liteproof.tflite.layer_promises import float_layers
 from liteproof.tflite.matching import Matching, match_weights
 from liteproof.tflite.reader import Model as Flatbuffer
 from liteproof.tflite.reader import read_model
@@ -250,7 +251,7 @@ class Subject:
         """The limit that this metric is held to; None where it gates nothing."""
         limit = self.case.limit(metric)
         if limit is None and metric == "size_ratio":
-            return size.default_size_ratio(self.float32_facts, self.variant.promise)
+            return size.default_size_ratio(self.float32_facts, self.variant.promise, self.float32_flatbuffer)
         if limit is None and metric == "activation_clipping_lsb" and self.variant.file is None:
             return CLIPPING_LIMIT  # what a file was calibrated on that was handed over is not known
         return limit
@@ -313,6 +314,12 @@ class Subject:
     def float32_facts(self) -> Facts:
         """What the float32 file holds."""
         return facts(self.float32_flatbuffer)
+
+    @property
+    def float_layers(self) -> frozenset[str]:
+        """The operators that a mixed recipe leaves in float; none of another."""
+        rules = self.variant.promise.rules
+        return float_layers(self.float32_flatbuffer, self.flatbuffer, rules) if rules else frozenset()
 
     @cached_property
     def matching(self) -> Matching:

@@ -79,6 +79,7 @@ class ParameterTensor:
         elements: Number of values.
         channels: Scales that a per-axis quantization gives it.
         bytes: What it takes in the file.
+        reader: Index of that operator; -1 where nothing reads it, and outside the first subgraph.
     """
 
     name: str
@@ -88,6 +89,7 @@ class ParameterTensor:
     elements: int
     channels: int
     bytes: int
+    reader: int = -1
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ def facts(model: Model) -> Facts:
     """
     constants = tuple(_constants(model))
     uses = [readers(graph) for graph in model.subgraphs]
-    parameters = tuple(_parameter(model, uses[i], tensor) for i, tensor in constants if is_real_valued(tensor))
+    parameters = tuple(_parameter(model, uses, i, tensor) for i, tensor in constants if is_real_valued(tensor))
     bytes_by_type = _total((tensor.type, model.buffers[tensor.buffer].size) for _, tensor in constants)
     constant_bytes = sum(bytes_by_type.values())
     custom = tuple(dict.fromkeys(code.name for code in model.operator_codes if code.custom))
@@ -302,15 +304,17 @@ def _final_readers(uses: Readers, index: int) -> list[tuple[Operator, int]]:
     return found
 
 
-def _parameter(model: Model, uses: Readers, tensor: Tensor) -> ParameterTensor:
-    operator, role = _use(uses, tensor.index)
+def _parameter(model: Model, uses: list[Readers], graph: int, tensor: Tensor) -> ParameterTensor:
+    operator, role = _use(uses[graph], tensor.index)
+    reading = _final_readers(uses[graph], tensor.index) if graph == 0 else []
     dimension = PER_AXIS_DIMENSION.get(operator, len(tensor.shape))
     size = model.buffers[tensor.buffer].size
     if role == "bias":
         channels = tensor.elements
     else:
         channels = tensor.shape[dimension] if role == "weight" and dimension < len(tensor.shape) else 1
-    return ParameterTensor(tensor.name, role, operator, tensor.type, tensor.elements, channels, size)
+    reader = reading[0][0].index if reading else -1
+    return ParameterTensor(tensor.name, role, operator, tensor.type, tensor.elements, channels, size, reader)
 
 
 def _float_operators(model: Model) -> Iterator[str]:
@@ -387,6 +391,37 @@ def expected_bytes(float32: Facts, recipe: str) -> int:
         if promise.inputs != promise.activations:
             size += _END_CONVERSION * (len(float32.inputs) + len(float32.outputs))
     return size
+
+
+def expected_bytes_mixed(float32: Facts, layers: Mapping[int, Recipe], boundaries: int) -> int:
+    """The file size of a healthy conversion by a mixed recipe.
+
+    Args:
+        float32: Facts of the float32 `.tflite`.
+        layers: What is promised of each operator of it that is quantized, by its index.
+        boundaries: How many tensors pass from one type to another.
+    """
+    size = float32.file_bytes - float32.parameter_bytes + boundaries * _END_CONVERSION
+    for tensor in float32.parameter_tensors:
+        promise = layers.get(tensor.reader)
+        size += tensor.bytes if promise is None else _converted_bytes(tensor, promise)
+        if promise is not None and tensor.role == "weight" and promise.rules[0].block > 0:
+            # A float16 scale for each block, in a tensor of its own.
+            size += 2 * -(-tensor.elements // promise.rules[0].block) + _DEQUANTIZE + len(tensor.name)
+        if promise is not None and tensor.role == "weight" and promise.rules[0].mode == "weight_only":
+            size += _DEQUANTIZE + len(tensor.name)
+    wide = sum(promise.quantized_activations for promise in layers.values())
+    return size + wide * (_SCALE + _PARAMETER_TABLE + _MIN_MAX)
+
+
+def smallest_bytes_mixed(float32: Facts, layers: Mapping[int, Recipe]) -> int:
+    """The bytes that its parameters take alone, each in the bits of its layer; biases in four bytes or more."""
+    bits = 0
+    for tensor in float32.parameter_tensors:
+        promise = layers.get(tensor.reader)
+        narrow = promise is not None and tensor.role != "bias"
+        bits += tensor.elements * (promise.weight_bits if promise is not None and narrow else 32)
+    return bits // 8
 
 
 def smallest_bytes(float32: Facts, recipe: str) -> int:

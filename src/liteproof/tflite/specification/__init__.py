@@ -21,7 +21,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from liteproof.recipes import Recipe
+from liteproof.recipes import Recipe, of_layer
+from liteproof.tflite.layer_promises import promises_of_variant
 from liteproof.tflite.reader import Model
 from liteproof.tflite.specification import activations, biases, integer, weights
 from liteproof.tflite.specification.rule import Graph, Node, Rule, Violation
@@ -33,7 +34,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
 )
 
 
-def violations(model: Model, promise: Recipe) -> tuple[Violation, ...]:
+def violations(model: Model, promise: Recipe, float32: Model | None = None) -> tuple[Violation, ...]:
     """What breaks a rule, in the order of execution.
 
     A tensor that several operators read is named once for each rule, with the first operator that touches it.
@@ -41,13 +42,18 @@ def violations(model: Model, promise: Recipe) -> tuple[Violation, ...]:
     Args:
         model: The file.
         promise: The recipe that it claims to follow.
+        float32: The float32 file, for a mixed recipe: its rules speak of that file's layers.
 
     Raises:
         ModelError: The bytes of a constant do not fit its shape.
     """
     found: dict[tuple[object, ...], Violation] = {}
+    layers = None
+    if promise.rules and float32 is not None:
+        rules = promises_of_variant(float32, model, promise.rules)
+        layers = {index: of_layer(rule, promise.name) for index, rule in rules.items()}
     for index in range(len(model.subgraphs)):
-        for node in Graph(model, index, promise).nodes():
+        for node in Graph(model, index, promise, layers).nodes():
             for violation in _at(node):
                 place = (violation.subgraph, violation.tensor_index)
                 found.setdefault((violation.rule, *place, violation.found, violation.expected), violation)

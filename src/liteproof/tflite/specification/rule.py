@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from liteproof.recipes import Recipe
+from liteproof.recipes import RECIPES, Recipe
 from liteproof.tflite.reader import Model, Operator, Subgraph, Tensor
 
 SPECIFICATION = "TensorFlow Lite 8-bit quantization specification"
@@ -115,11 +115,12 @@ _ELEMENTWISE = frozenset(
 
 @dataclass(frozen=True)
 class Graph:
-    """A subgraph of a file that promises a recipe."""
+    """A subgraph of a file that promises a recipe: of every layer the same, or, in a mixed one, of each its own."""
 
     model: Model
     index: int
     promise: Recipe
+    layers: Mapping[int, Recipe] | None = None
 
     @property
     def subgraph(self) -> Subgraph:
@@ -159,8 +160,12 @@ class Node:
 
     @property
     def promise(self) -> Recipe:
-        """What the file promises."""
-        return self.graph.promise
+        """What the file promises of this operator."""
+        graph = self.graph
+        if graph.layers is None:
+            return graph.promise
+        rule = graph.layers.get(self.operator.index) if graph.index == 0 else None
+        return rule or RECIPES["float32"]
 
     @cached_property
     def inputs(self) -> tuple[Tensor, ...]:
