@@ -209,6 +209,7 @@ def test_an_image_of_sixteen_bits_is_refused(refused, tmp_path):
     assert "more than 8 bits a channel" in refused("images", tmp_path / "photos", sample=(4, 6, 1), color="grayscale")
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_an_image_that_would_fill_the_memory_is_refused(refused, photos, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
     assert "the image is too large to decode" in refused("images", photos, sample=(4, 6, 3))

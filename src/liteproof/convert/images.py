@@ -9,7 +9,6 @@ scaled.
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +69,11 @@ def _decoded(path: Path) -> Any:
             "Pillow is not installed, which decodes images", next="pip install 'liteproof[images]'"
         ) from error
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
-                image.load()
-                return image.copy()
+        with Image.open(path, formats=FORMATS) as image:
+            if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
+                raise Image.DecompressionBombError(f"{image.height} × {image.width} pixels")
+            image.load()
+            return image.copy()
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _wrong(
             path, f"the image is too large to decode: {clean(_reason(error))}", "an image of usual size"

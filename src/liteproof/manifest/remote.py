@@ -165,7 +165,8 @@ class Remotes:
         if not self._fetch:
             return remote.place.wrong(said, expected, "run without --collect-only to be told the digest")
         entry = self._fetched(remote, model)
-        pinned = f'{remote.key} = {{ url = "{plain(remote.url)}", sha256 = "{entry.sha256}" }}'
+        url = remote.url if remote.url == plain(remote.url) else "…"  # what follows a '?' is not told
+        pinned = f'{remote.key} = {{ url = "{url}", sha256 = "{entry.sha256}" }}'
         return remote.place.wrong(said, expected, f"if what is there now ({entry.bytes} bytes) is the one: {pinned}")
 
     def _fetched(self, remote: Remote, model: str) -> Entry:
