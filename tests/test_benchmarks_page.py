@@ -1,11 +1,13 @@
 """The page of benchmarks and the programs that write it agree."""
 
 import importlib.util
+import os
 import re
 from pathlib import Path
 
 import pytest
 from benchmarks import all as every
+from benchmarks.gate_vs_plain_script import Turn, tables
 
 PAGE = (Path(__file__).parents[1] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
 
@@ -24,3 +26,21 @@ def test_each_part_is_there(name):
 def test_a_page_without_the_markers_is_told():
     with pytest.raises(SystemExit, match="markers of gate are there 0 times"):
         every.between("", "gate", "text")
+
+
+def test_gate_is_shown_beside_script_and_floor():
+    """Of made-up turns: the floor is the sum of its parts, the converters' over the processors; ratios are medians."""
+    parts = {"predict, one sample at a time": 320.0, "conversion": 60.0}
+    floor = {"import": 2.0, "load": 1.0, "export": 1.0, "converters": {"a": 4.0, "b": 4.0}}
+    turn = Turn(400.0, parts, cold=40.0, warm=3.0, reused=1.0, timed=12.0, floor=floor)
+    own = 8.0 / os.cpu_count()
+    assert turn.lowest == pytest.approx(16.0 + own)
+    text = tables(Path("models/digits-mobilenet"), [turn], ([0.6], [0.3], [0.1], 260))
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    rows = {row[0]: row[1:] for row in cells if row[0] or "floor" in row[2]}
+    assert rows["plain script"][0] == "400.0"
+    assert rows["… if it kept the predictions of its first recipe"][:2] == ["120.0", "0.30 of the script"]
+    assert rows["cold gate"] == ["40.0", "0.100 of the script", "≤ 0.10"]
+    assert rows[""][1] == f"{40.0 / turn.lowest:.2f} of the floor"
+    assert rows["warm gate"] == ["3.00", "0.0075 of the script", "≤ 0.01"]
+    assert rows["to the first of 260 tests, warm gate"] == ["0.60", "1.50 of the next", "≤ 1.5"]

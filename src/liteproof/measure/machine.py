@@ -10,6 +10,7 @@ import importlib.metadata
 import os
 import platform
 import re
+from functools import cache
 from pathlib import Path
 
 
@@ -42,6 +43,7 @@ def processor_model() -> str:
     return platform.processor() or "unknown"
 
 
+@cache
 def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package.replace("_", "-"))

@@ -114,6 +114,9 @@ class Bench:
         self._evaluations: Recent[Evaluation] = Recent(2)
         self._calibrations: Recent[Evaluation] = Recent(2)
         self._seen: Recent[Seen] = Recent(4)
+        self._flatbuffers: Recent[Flatbuffer] = Recent(2)
+        self._facts: Recent[Facts] = Recent(2)
+        self._on_calibration: Recent[tuple[Array, ...]] = Recent(2)
         self._references: Recent[dict[str, Array]] = Recent(2)
         self._subjects: Recent[Subject] = Recent(16)
         self._diagnoses: Recent[tuple[str, ...]] = Recent(16)
@@ -143,6 +146,18 @@ class Bench:
         if calibration is None:
             raise Unmeasured(f"{model.name} has no calibration set", where=model.manifest.path)
         return self._calibrations.get(model.name, lambda: read_samples(calibration, self.store))
+
+    def flatbuffer(self, file: Entry) -> Flatbuffer:
+        """A float32 file as its tables have it, which every variant of a model is held to."""
+        return self._flatbuffers.get(file.sha256, lambda: read_model(file.path))
+
+    def facts(self, file: Entry) -> Facts:
+        """What a float32 file holds."""
+        return self._facts.get(file.sha256, lambda: facts(self.flatbuffer(file)))
+
+    def on_calibration(self, case: Case, infer: Callable[[], tuple[Array, ...]]) -> tuple[Array, ...]:
+        """What the float32 file of a case answers to the calibration set, on its target."""
+        return self._on_calibration.get(f"{case.model.name} {case.target.name}", infer)
 
     def seen(self, name: str, observe: Callable[[], Seen]) -> Seen:
         """What the float32 variant's activations take on a set of samples."""
@@ -303,7 +318,7 @@ class Subject:
     @cached_property
     def float32_flatbuffer(self) -> Flatbuffer:
         """The float32 file as its tables have it."""
-        return read_model(self.float32.path)
+        return self._bench.flatbuffer(self.float32)
 
     @cached_property
     def facts(self) -> Facts:
@@ -313,7 +328,7 @@ class Subject:
     @cached_property
     def float32_facts(self) -> Facts:
         """What the float32 file holds."""
-        return facts(self.float32_flatbuffer)
+        return self._bench.facts(self.float32)
 
     @property
     def float_layers(self) -> frozenset[str]:
@@ -353,7 +368,7 @@ class Subject:
     @cached_property
     def same_weights_flatbuffer(self) -> Flatbuffer:
         """That file as its tables have it."""
-        return read_model(self.same_weights.path)
+        return self._bench.flatbuffer(self.same_weights)
 
     @cached_property
     def rounding(self) -> Matching:
@@ -581,9 +596,11 @@ class Subject:
         ran_on = identity(self.target, self.runtime_name)
         return remembered.answers(self._bench.store, file.sha256, fed_with, ran_on, infer)
 
-    def _float32_answers(self, samples: Evaluation) -> dict[str, Array]:
-        """Each output of the float32 `.tflite` by the source's name."""
-        return self._float32_by_name(self.open_float32().predict(samples.x))
+    @property
+    def _float32_on_calibration(self) -> dict[str, Array]:
+        """Each output of the float32 `.tflite` on the calibration set, by the source's name."""
+        answers = self._bench.on_calibration(self.case, lambda: tuple(self.open_float32().predict(self.calibration.x)))
+        return self._float32_by_name(answers)
 
     def _float32_by_name(self, answers: Sequence[Array]) -> dict[str, Array]:
         """Answers of the float32 `.tflite`, in its outputs' order, by the source's names."""
@@ -705,7 +722,7 @@ class Subject:
         calibration = self.calibration
         if calibration.labels is not None:
             return calibration.labels, "by its labels"
-        outputs = self._float32_answers(calibration)[self.decisive]
+        outputs = self._float32_on_calibration[self.decisive]
         return decisions(outputs, self.threshold), "as the float32 variant decides, for want of labels"
 
     def right_on_both_sets(self, calibrated: npt.NDArray[Any]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
@@ -714,7 +731,7 @@ class Subject:
         Args:
             calibrated: Labels of the calibration set, shape (m,).
         """
-        outputs = self._float32_answers(self.calibration)[self.decisive]
+        outputs = self._float32_on_calibration[self.decisive]
         judged = decisions(self.reference, self.threshold) == self.labels.ravel()
         return judged, decisions(outputs, self.threshold) == calibrated.ravel()
 
