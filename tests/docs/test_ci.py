@@ -66,6 +66,9 @@ class _Options:
     def addoption(self, *names, **_):
         self.names |= {name for name in names if name.startswith("-")}
 
+    def addini(self, *_, **__):
+        pass
+
 
 @pytest.mark.parametrize("path", GITHUB, ids=lambda path: path.name)
 def test_github_workflows_have_what_github_asks_for(path):

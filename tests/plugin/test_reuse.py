@@ -44,7 +44,7 @@ def suite(tmp_path):
     return folder / "test_x.py"
 
 
-def fingerprint(run, suite, *, case=None, timing=False, name="test_x", plugins=(), **options):
+def fingerprint(run, suite, *, case=None, timing=False, name="test_x", plugins=(), measures=(), **options):
     """The fingerprint of a test, as a run of its own finds it."""
     reuse.folder_digest.cache_clear()
     config = SimpleNamespace(
@@ -56,7 +56,7 @@ def fingerprint(run, suite, *, case=None, timing=False, name="test_x", plugins=(
         path=suite,
         nodeid=f"acceptance/{suite.name}::{name}",
         config=config,
-        get_closest_marker=lambda mark: timing if mark == "timing" else None,
+        get_closest_marker={"timing": timing or None, "measures": SimpleNamespace(args=measures)}.get,
     )
     return Fingerprints(run).of(item)
 
@@ -165,6 +165,11 @@ def test_each_test_has_its_own(run, suite):
 
 def test_tests_of_other_targets_have_none(run, suite):
     assert fingerprint(run, suite, case=of_target(ssh="pi@pi")(run.case)) is None
+
+
+def test_tests_of_a_running_service_have_none(run, suite):
+    assert fingerprint(run, suite, measures=("top1_agreement", "service_mismatches")) is None
+    assert fingerprint(run, suite, measures=("top1_agreement",)) is not None
 
 
 def test_a_waiver_is_looked_at_anew_each_day(run, suite, monkeypatch):

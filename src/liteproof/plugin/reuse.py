@@ -33,7 +33,7 @@ from liteproof.plan import Case, File
 from liteproof.plugin.acceptance_run import AcceptanceRun
 from liteproof.plugin.deaths import report_taken_over
 from liteproof.plugin.isolation import case_of
-from liteproof.plugin.recording import test_id
+from liteproof.plugin.recording import metrics_of, test_id
 from liteproof.store import digest_of, file_sha256
 
 # Runs that are looked through for a test; each takes some milliseconds to read. A folder of another name is no run.
@@ -151,9 +151,9 @@ class Fingerprints:
         return any(path.stat().st_ctime > started for path in (*paths, *self._conftests))
 
     def of(self, item: pytest.Item) -> str | None:
-        """The fingerprint of a test; None where it has none: it is of no case, or of another machine."""
+        """The fingerprint of a test; None where it has none: it is of no case, of another machine, or of a service."""
         case = case_of(item)
-        if case is None or case.target.remote:
+        if case is None or case.target.remote or _asks_a_service(item, case):
             return None
         if case.id not in self._cases:
             self._cases[case.id] = digest_of(self._of_case(case))
@@ -186,6 +186,11 @@ class Fingerprints:
     def _content(self, key: str) -> str | None:
         entry = self._run.store.get(key)
         return entry.sha256 if entry else None
+
+
+def _asks_a_service(item: pytest.Item, case: Case) -> bool:
+    """Whether it judges what runs beside the files: that can be another one, or be gone, at any moment."""
+    return any("service" in metric.needs for metric in case.model.measured_by(metrics_of(item)))
 
 
 def _by_content(thing: object) -> Any:
