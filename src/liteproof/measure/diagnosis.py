@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from liteproof.errors import LiteproofError
-from liteproof.measure.domain_faults import suspect_domains
+from liteproof.measure.end_faults import suspect_ends
 from liteproof.measure.layer_faults import Charge, layer_faults
 from liteproof.measure.layers import LayerError, trace, unmeasured
 from liteproof.measure.tensors import Values
@@ -113,7 +113,7 @@ def top_of_diagnosis(case: Subject) -> tuple[str, ...]:
     Nothing where layers cannot be looked at: a message must not fail for want of one.
     """
     try:
-        if fed_otherwise := suspect_domains(case):
+        if fed_otherwise := suspect_ends(case):
             return fed_otherwise
         case.open("builtin")  # tried in a process of its own first
         evaluation = case.evaluation.at(case.evaluation.evenly(SAMPLES))

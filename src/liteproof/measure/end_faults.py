@@ -1,16 +1,18 @@
-"""Is a variant fed in another domain than it takes? Told by feeding a few samples in each of the usual ones.
+"""Is it the ends of a file that are at fault: fed in another domain than it takes, inputs or outputs swapped?
 
 A wrong answer to "which numbers go in" (0 to 1, -1 to 1, pixels from 0 to 255) is the commonest fault of a file that
-was handed over, and looks like a broken network: so it is tried before any layer is blamed.
+was handed over, and looks like a broken network: so it is tried on a few samples before any layer is blamed.
 
-    >>> suspect_domains(case)                                                             # doctest: +SKIP
-    ('fed with source × 127.5 + 127.5 it agrees with the source on 32 of 32 samples, as it is fed now …',)
+    >>> suspect_ends(case)                                                                # doctest: +SKIP
+    ('its input domain is another one: fed with source × 127.5 + 127.5 it agrees with the source on 32 of 32 …',)
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +21,7 @@ from liteproof.checks import CLASSES
 from liteproof.errors import LiteproofError
 from liteproof.measure.decisions import decisions
 from liteproof.measure.domain import likely_domains
+from liteproof.measure.tensors import Array
 from liteproof.plan import InputDomain
 
 if TYPE_CHECKING:
@@ -41,14 +44,56 @@ class _Fit:
     words: str
 
 
-def suspect_domains(case: Subject) -> tuple[str, ...]:
-    """The input domains in which the variant answers as the source does, if it does not in its own; the best first.
+def suspect_ends(case: Subject) -> tuple[str, ...]:
+    """What of a file's ends explains that it does not answer as the source does; nothing if nothing does.
 
     Only for a file that was handed over, or one whose manifest says how it is fed: what is converted here takes what
-    the source takes.
+    the source takes, under the source's names.
     """
     if case.variant.file is None and not case.variant.domains:
         return ()
+    return (*_swapped_outputs(case), *_swapped_inputs(case)) or _domains(case)
+
+
+def _swapped_outputs(case: Subject) -> Iterator[str]:
+    """Outputs of one shape of which each answers as the other one of the source."""
+    for one, other in combinations(case.every_output, 2):
+        if one.reference.shape != other.reference.shape:
+            continue
+        now = _error(one.values, one.reference) + _error(other.values, other.reference)
+        swapped = _error(one.values, other.reference) + _error(other.values, one.reference)
+        if swapped < LESS * now:
+            yield (
+                f"its outputs are swapped: {one.name} answers as the source's {other.name} does, and the other way "
+                f"round; name them in output_names, or convert again"
+            )
+
+
+def _swapped_inputs(case: Subject) -> Iterator[str]:
+    """Inputs of one shape with which the file answers as the source does when each is fed with the other's array."""
+    chosen = case.evaluation.at(case.evaluation.evenly(SAMPLES))
+    expected = case.reference[case.evaluation.evenly(SAMPLES)]
+    now = _error(case.outputs[case.evaluation.evenly(SAMPLES)], expected)
+    for (one, a), (other, b) in combinations(chosen.inputs.items(), 2):
+        if a.shape != b.shape or a.dtype != b.dtype:
+            continue
+        inputs = MappingProxyType({**chosen.inputs, one: b, other: a})
+        swapped = case.answers_to(case.as_fed(replace(chosen, inputs=inputs)))
+        if _error(swapped, expected) < LESS * now:
+            yield (
+                f"its inputs are swapped: with {one} and {other} exchanged it answers as the source does; "
+                f"name them in input_names, or convert again"
+            )
+
+
+def _error(ours: Array, theirs: Array) -> float:
+    """Mean absolute difference; infinite where a value is not finite."""
+    found = float(np.abs(ours.astype(np.float64) - theirs).mean())
+    return found if np.isfinite(found) else np.inf
+
+
+def _domains(case: Subject) -> tuple[str, ...]:
+    """The input domains in which the variant answers as the source does, if it does not in its own; the best first."""
     now = _fit(case, case.variant.domains)
     tried = [fit for domains in _candidates(case) if (fit := _fit(case, domains)) is not None]
     better = [fit for fit in tried if now is None or fit.error < LESS * now.error]
@@ -82,7 +127,7 @@ def _fit(case: Subject, domains: Domains) -> _Fit | None:
     expected = case.reference[chosen]
     if answers.shape != expected.shape or not np.isfinite(answers).all():
         return None
-    error = float(np.abs(answers.astype(np.float64) - expected).mean())
+    error = _error(answers, expected)
     if case.model.task not in CLASSES:
         return _Fit(domains, error, f"is off by {error:.3g} on average")
     alike = int(np.count_nonzero(decisions(answers, case.threshold) == decisions(expected, case.threshold)))
@@ -102,7 +147,7 @@ def _keys(fit: _Fit) -> str:
     single = len(fit.domains) == 1
     scales = {name: _number(domain.scale) for name, domain in fit.domains.items()}
     offsets = {name: _number(domain.offset) for name, domain in fit.domains.items()}
-    return f"input_scale = {_toml(scales, single)}, input_offset = {_toml(offsets, single)} "
+    return f"input_scale = {_toml(scales, single)}, input_offset = {_toml(offsets, single)}"
 
 
 def _number(values: tuple[float, ...]) -> str:
