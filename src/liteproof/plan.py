@@ -215,6 +215,11 @@ class Variant:
     training: Training | None = None
 
     @property
+    def select_tf_ops(self) -> bool:
+        """Whether it may hold Select TF operators."""
+        return bool(self.options.get("select_tf_ops"))
+
+    @property
     def promise(self) -> Recipe:
         """What its recipe promises."""
         return promise_of(self.recipe, self.options)
@@ -291,6 +296,7 @@ class Model:
         source_kind: "keras", "h5", "savedmodel" or "tflite".
         keras: The package that loads a Keras source: "keras", or "tf-keras" for a file of Keras 2 that Keras 3 does not
             read as Keras 2 does; None for other kinds.
+        select_tf_ops: Whether the float32 `.tflite` may hold Select TF operators.
         outputs: "probabilities" or "logits" as declared; None: told from the source's own outputs.
         labels: Names of the classes, if known.
         classes: Number of classes, if the labels or the evaluation set's y tell it.
@@ -333,6 +339,7 @@ class Model:
     prefer: str = "smallest"
     release: tuple[str, ...] = ("host",)
     keras: str | None = None
+    select_tf_ops: bool = False
     decision_output: str | None = None
     training: Samples | None = None
     metrics: tuple[OwnMetric, ...] = ()

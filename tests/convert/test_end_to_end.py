@@ -5,6 +5,8 @@ import pytest
 
 from liteproof.convert.conversion import missing, prepare
 from liteproof.errors import UsageError
+from liteproof.manifest.resolve import load_plan
+from liteproof.measure.runtime import open_session
 from liteproof.store import Store
 
 from . import plans
@@ -60,3 +62,29 @@ def test_two_workers_make_the_same_bytes_as_one(image_model, sources, tmp_path):
         prepare(plans.plan(model, root=sources), store, workers=workers)
     one, two = ({v.name: store.get(v.key).sha256 for v in model.variants} for store in stores)
     assert one == two
+
+
+def test_custom_layers_of_a_manifest_in_safe_mode(sources, store, tmp_path):
+    """From model.toml to the float32 file: the layer comes from the root folder, and the source is not trusted."""
+    folder = tmp_path / "models" / "net"
+    folder.mkdir(parents=True)
+    (tmp_path / "fixtures").mkdir()
+    (tmp_path / "fixtures" / "__init__.py").touch()
+    (tmp_path / "fixtures" / "layers.py").write_text(
+        (sources / "users_layers.py").read_text() + "\n\ndef custom_objects():\n    return objects()\n"
+    )
+    (folder / "net.keras").write_bytes((sources / "custom.keras").read_bytes())
+    values = np.random.default_rng(0).normal(size=(12, 8, 8, 1)).astype(np.float32)
+    np.savez(folder / "evaluation.npz", x=values)
+    (folder / "model.toml").write_text(
+        '[model]\ntask = "regression"\nsource = "net.keras"\ncustom_objects = "fixtures.layers:custom_objects"\n'
+        '[data]\nevaluation = "evaluation.npz"\n[variants.float32]\n'
+    )
+    plan = load_plan([tmp_path / "models"], root=tmp_path, store=store)
+    assert plan.models[0].trust is False
+    prepare(plan, store)
+    (variant,) = plan.models[0].variants
+    outputs = open_session(store.get(variant.key).path).predict(values)[0]
+    np.testing.assert_allclose(outputs, 2 * values.reshape(12, -1), rtol=1e-6)
+    with pytest.raises(UsageError, match="--no-code"):
+        load_plan([tmp_path / "models"], root=tmp_path, store=store, no_code=True)

@@ -7,10 +7,13 @@ import pytest
 
 from liteproof.convert.tasks import Task, export_key
 from liteproof.convert.worker import Workplace, answer
+from liteproof.errors import ModelError
 from liteproof.measure.runtime import open_session
 from liteproof.recipes import RECIPES
 from liteproof.tflite.facts import facts
 from liteproof.tflite.reader import read_model
+from liteproof.tflite.select_ops import select_operators
+from tests.tflite.networks import network_bytes
 
 from . import plans
 
@@ -268,19 +271,70 @@ def test_a_savedmodel_without_a_signature_says_so(image_model, work, sources):
     assert event.reason.startswith("the source of no_signature has no signature; expected: serving_default")
 
 
-def test_an_operator_that_tensorflow_lite_lacks_is_named(image_model, work, sources):
+@pytest.fixture
+def det(sources):
+    """A SavedModel with an operator that TensorFlow Lite lacks."""
     import tensorflow as tf
 
-    module = tf.Module()
-    module.serve = tf.function(
-        lambda x: {"output_0": tf.linalg.det(x[..., 0])},
-        input_signature=[tf.TensorSpec([None, 8, 8, 1], tf.float32, "x")],
-    )
-    tf.saved_model.save(module, str(sources / "det"), signatures=module.serve)
-    model = image_model("det")
+    if not (sources / "det").exists():
+        module = tf.Module()
+        module.serve = tf.function(
+            lambda x: {"output_0": tf.linalg.det(x[..., 0])},
+            input_signature=[tf.TensorSpec([None, 8, 8, 1], tf.float32, "x")],
+        )
+        tf.saved_model.save(module, str(sources / "det"), signatures=module.serve)
+    return "det"
+
+
+def test_an_operator_that_tensorflow_lite_lacks_is_named_with_the_key(image_model, work, det):
+    model = image_model(det)
     export(model, work)
     event = answer(Task("convert", "k", model, "float32", "float32", "tensorflow"), work)
     assert event.kind == "failed"
-    assert event.reason.startswith("float32 of det cannot be converted by tensorflow: it needs")
-    assert "MatrixDeterminant" in event.reason
+    assert event.reason.startswith(
+        "float32 of det cannot be converted by tensorflow: it needs Select TF operators, which TensorFlow Lite does "
+        "not have itself: MatrixDeterminant"
+    )
+    assert "select_tf_ops = true" in event.reason
     assert "\n" not in event.reason
+
+
+def test_select_operators_stay_where_they_are_allowed(image_model, work, det):
+    model = image_model(det)
+    export(model, work)
+    done(Task("convert", "k", model, "float32", "float32", "tensorflow", {"select_tf_ops": True}), work)
+    assert select_operators(read_model(work.path("k"))) == ("FlexMatrixDeterminant",)
+    with pytest.raises(ModelError, match="Select TensorFlow op"):
+        open_session(work.path("k"), runtime="ai_edge_litert")
+
+
+def test_a_recurrent_layer_with_a_free_batch_says_what_helps(image_model, work, sources):
+    import keras
+
+    keras.Sequential([keras.Input((8, 8)), keras.layers.LSTM(4), keras.layers.Dense(2)]).save(sources / "lstm.keras")
+    arrays = plans.arrays(sources / "lstm.npz", x=np.zeros((3, 8, 8), np.float32))
+    model = image_model("lstm.keras", evaluation=arrays, calibration=None)
+    export(model, work)
+    event = answer(Task("convert", "k", model, "float32", "float32", "tensorflow"), work)
+    assert event.kind == "failed"
+    for words in ("a recurrent layer with a free batch", "unroll = True", "fixed batch", "select_tf_ops = true"):
+        assert words in event.reason
+
+
+def test_custom_operators_of_a_savedmodel_are_named(image_model, work, sources, det):
+    folder = sources / "foreign"
+    folder.mkdir()
+    content = (sources / det / "saved_model.pb").read_bytes()
+    (folder / "saved_model.pb").write_bytes(content.replace(b"MatrixDeterminant", b"MatrixDeterminanX"))
+    model = image_model("foreign")
+    event = answer(Task("export", export_key(model), model, "source"), work)
+    assert event.kind == "failed"
+    assert "it needs custom operators, which this TensorFlow does not have: MatrixDeterminanX" in event.reason
+
+
+@pytest.mark.parametrize("name", ["FlexErf", "Fast"])
+def test_custom_operators_of_a_tflite_source_are_named(image_model, work, sources, name):
+    (sources / f"{name}.tflite").write_bytes(network_bytes(custom=name))
+    event = answer(Task("reference", "reference", image_model(f"{name}.tflite"), "reference"), work)
+    assert event.kind == "failed"
+    assert f"it needs operators that ai_edge_litert does not have: {name}" in event.reason

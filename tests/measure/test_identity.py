@@ -240,6 +240,32 @@ def test_operators_outside_the_builtin_set_are_counted(name, words):
     assert words in found.causes[0]
 
 
+def test_select_operators_that_the_manifest_allows_are_told_with_their_cost():
+    model = read_model(network_bytes(custom="FlexErf"))
+    found = identity.custom_ops(model, select_tf_ops=True)
+    assert verdict(found) is Verdict.PASS
+    assert found.detail.startswith("FlexErf; Select TF operators need TensorFlow's own kernels")
+    own = identity.custom_ops(read_model(network_bytes(custom="Fast")), select_tf_ops=True)
+    assert verdict(own) is Verdict.FAIL
+
+
+@pytest.mark.parametrize(
+    ("runtime", "version", "delegate", "lacks"),
+    [
+        ("ai_edge_litert", "2.3.0", False, True),
+        ("tflite_runtime", "2.14.0", False, True),
+        ("tensorflow", "2.21.0", False, True),
+        ("tensorflow", "2.15.1", False, False),
+        ("ai_edge_litert", "2.3.0", True, False),
+    ],
+)
+def test_a_runtime_without_tensorflows_kernels_is_caught_before_it_loads_the_file(runtime, version, delegate, lacks):
+    model = read_model(network_bytes(custom="FlexErf"))
+    found = identity.unknown_op_versions(model, runtime, version, delegate=delegate)
+    assert ("lacks FlexErf" in (found.detail or "")) is lacks
+    assert ("tensorflow<2.19" in (found.next or "")) is lacks
+
+
 def test_operator_version_that_the_runtime_lacks_is_caught():
     model = read_model(network_bytes("dynamic_range", versions={"FULLY_CONNECTED": 12}))
     found = identity.unknown_op_versions(model, "tflite_runtime", "2.14.0")

@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from tests.plugin.tiny import MANIFEST, network
+from tests.plugin.tiny import MANIFEST, make_model, network
+from tests.tflite.networks import network_bytes
 
 pytestmark = pytest.mark.slow
 
@@ -221,3 +222,18 @@ def test_wrong_limit_of_the_store_is_told_first(gate, tiny):
     run = gate("-o", "liteproof_store_limit=plenty")
     assert run.status == 4
     assert "'plenty' is no size" in run.text
+
+
+def test_select_operators_are_told_before_and_after(gate, tmp_path):
+    """Where the manifest allows them, what they cost is said before anything runs, and stands in the report."""
+    folder = make_model(tmp_path / "models" / "tiny")
+    (folder / "own.tflite").write_bytes(network_bytes(custom="FlexErf"))
+    (folder / "model.toml").write_text(
+        MANIFEST + '\n[variants.own]\nfile = "own.tflite"\nrecipe = "float32"\nselect_tf_ops = true\n'
+    )
+    ended = gate("--variant=own", suites="acceptance/test_identity.py")
+    before = ended.text.index("own of tiny has Select TF operators (FlexErf), judged on host: Select TF operators need")
+    assert before < ended.text.index("acceptance/test_identity.py")
+    assert ended.check("custom_ops", "own")["verdict"] == "PASS"
+    assert ended.check("custom_ops", "own")["detail"].startswith("FlexErf; Select TF operators need TensorFlow's own")
+    assert ended.check("unknown_op_versions", "own")["verdict"] == "FAIL"

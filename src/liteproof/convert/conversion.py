@@ -128,7 +128,8 @@ def _samples(model: Model, variants: Iterable[Variant]) -> Iterator[Task]:
 def _float32(model: Model) -> Task:
     if model.source_kind == "tflite":
         return Task("copy", model.float32_key, model, "float32", file=model.source)
-    return Task("convert", model.float32_key, model, "float32", recipe="float32", toolchain="tensorflow")
+    options = {"select_tf_ops": True} if model.select_tf_ops else {}
+    return Task("convert", model.float32_key, model, "float32", "float32", "tensorflow", options)
 
 
 def _reference(model: Model) -> Task:

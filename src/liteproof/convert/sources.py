@@ -25,7 +25,7 @@ import msgspec
 from liteproof.convert import keras_source
 from liteproof.convert.data import unchanged
 from liteproof.errors import ModelError
-from liteproof.manifest.source import Input
+from liteproof.manifest.source import SAVEDMODEL, Input
 from liteproof.plan import Model
 
 SIGNATURE = "serving_default"
@@ -117,7 +117,7 @@ def _from_savedmodel(path: Path, name: str) -> Source:
     try:
         loaded = tf.saved_model.load(str(path))
     except Exception as error:  # TensorFlow raises what its parts raise
-        raise _does_not_load(name, _savedmodel_reason(str(error)), str(path)) from error
+        raise _does_not_load(name, _savedmodel_reason(str(error), path), str(path)) from error
     function = _serving(loaded.signatures, path, name)
     inputs = tuple(
         Input(key, tuple(spec.shape) if spec.shape.rank is not None else (), spec.dtype.name)
@@ -146,13 +146,26 @@ def _serving(signatures: Mapping[str, Any], path: Path, name: str) -> Any:
     )
 
 
-def _savedmodel_reason(text: str) -> str:
+def _savedmodel_reason(text: str, path: Path) -> str:
     unknown = re.search(r"Op type not registered '([^']+)'", text)
     if unknown:
-        return f"it needs the custom operator {unknown[1]}, which this TensorFlow does not have"
+        names = _unregistered(path) or [unknown[1]]
+        return f"it needs custom operators, which this TensorFlow does not have: {', '.join(names)}"
     if "Cannot parse file" in text or "Wire format" in text or "SavedModel file does not exist" in text:
         return "it is damaged: saved_model.pb cannot be read"
     return _first_sentence(text)
+
+
+def _unregistered(path: Path) -> list[str]:
+    """The operators of a SavedModel's graphs that this TensorFlow does not know; each once, in order."""
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+    from tensorflow.python.framework import op_def_registry
+
+    graphs = [meta.graph_def for meta in SavedModel.FromString((path / SAVEDMODEL).read_bytes()).meta_graphs]
+    functions = {function.signature.name for graph in graphs for function in graph.library.function}
+    parts = [part for graph in graphs for part in (graph.node, *(f.node_def for f in graph.library.function))]
+    used = dict.fromkeys(node.op for part in parts for node in part)
+    return [name for name in used if name not in functions and op_def_registry.get(name) is None]
 
 
 # -- Keras ------------------------------------------------------------------------------------------------------------

@@ -22,13 +22,14 @@ Converter = Any  # tf.lite.TFLiteConverter, which is not typed
 Setting = Callable[[Converter, Samples | None], None]
 
 
-def convert(recipe: str, exported: Path, samples: Samples | None) -> bytes:
+def convert(recipe: str, exported: Path, samples: Samples | None, *, select_tf_ops: bool = False) -> bytes:
     """A `.tflite` from an exported source.
 
     Args:
         recipe: One of `RECIPES`.
         exported: The SavedModel that `sources.export` wrote.
         samples: The calibration set, for a recipe that needs one.
+        select_tf_ops: Whether operators that TensorFlow Lite lacks may stay TensorFlow's own.
 
     Raises:
         ModelError: if the source cannot be converted so; with the converter's own reason.
@@ -39,10 +40,13 @@ def convert(recipe: str, exported: Path, samples: Samples | None) -> bytes:
 
     converter = tf.lite.TFLiteConverter.from_saved_model(str(exported), signature_keys=[SIGNATURE])
     RECIPES[recipe](converter, samples)
+    if select_tf_ops:
+        builtin = converter.target_spec.supported_ops
+        converter.target_spec.supported_ops = [*builtin, tf.lite.OpsSet.SELECT_TF_OPS]
     try:
         return bytes(converter.convert())
     except ConverterError as error:
-        raise ModelError(_reason(str(error))) from error
+        raise _refusal(str(error)) from error
 
 
 def _float32(converter: Converter, samples: Samples | None) -> None:
@@ -120,12 +124,36 @@ RECIPES: Mapping[str, Setting] = {
 }
 
 
-def _reason(text: str) -> str:
+def _refusal(text: str) -> ModelError:
     """The converter's reason in one line, without the places in the graph that only its authors can read."""
-    wanted = re.search(r"TF Select ops: ([^\n]+)|Custom ops: ([^\n]+)", text)
-    if wanted:
-        kind, names = ("Select TF", wanted[1]) if wanted[1] else ("custom", wanted[2])
-        return f"it needs {kind} operators, which TensorFlow Lite does not have itself: {names.strip()}"
+    select, custom = _operators(text)
+    if custom:
+        return ModelError(
+            f"it needs custom operators, which no runtime has without a library of their own: {', '.join(custom)}",
+            next="replace them by TensorFlow's own",
+        )
+    if any(name.startswith("TensorList") for name in select) or "Lowering tensor list ops" in text:
+        return ModelError(
+            "a recurrent layer with a free batch needs Select TF operators (TensorListReserve, TensorListStack)",
+            next="give its input a fixed batch, or the layer unroll = True; or the variant select_tf_ops = true",
+        )
+    if select:
+        return ModelError(
+            f"it needs Select TF operators, which TensorFlow Lite does not have itself: {', '.join(select)}",
+            next="replace them, or give the variant select_tf_ops = true, which few runtimes can run",
+        )
     lines = (re.sub(r"^.*?error: (loc\(.*\)\): )?", "", line).strip() for line in text.splitlines() if "error:" in line)
     reasons = list(dict.fromkeys(line for line in lines if line)) or [text.strip().splitlines()[0]]
-    return "; ".join(reasons)[:500]
+    return ModelError("; ".join(reasons)[:500])
+
+
+def _operators(text: str) -> tuple[list[str], list[str]]:
+    """TensorFlow's own operators and custom ones that the converter asks for."""
+    found = []
+    for heading in ("TF Select ops", "Custom ops"):
+        listed = re.search(rf"{heading}: ([^\n]+)", text)
+        found.append([name.strip() for name in listed[1].split(",")] if listed else [])
+    select, custom = found
+    if "ERROR_NEEDS_FLEX_OPS" in text and not select:
+        select = list(dict.fromkeys(re.findall(r"'tf\.(\w+)' op is neither a custom op nor a flex op", text)))
+    return select, custom

@@ -211,7 +211,8 @@ def _by_tensorflow(task: Task, work: Workplace) -> bytes:
     from liteproof.convert.tensorflow_recipes import convert
 
     exported = work.exported(task)
-    return convert(task.recipe, exported, _samples(task, exported_inputs(exported), work))
+    samples = _samples(task, exported_inputs(exported), work)
+    return convert(task.recipe, exported, samples, select_tf_ops=bool(task.options.get("select_tf_ops")))
 
 
 def _by_litert(task: Task, work: Workplace) -> bytes:
@@ -271,6 +272,13 @@ def _predict_tflite(model: Model, work: Workplace) -> tuple[Predictions, dict[st
 
     path = unchanged(model.source)
     inputs = _inputs_of_tflite(path)
+    custom = facts(read_model(path)).custom_operators
+    if custom:
+        raise ModelError(
+            f"it needs operators that ai_edge_litert does not have: {', '.join(custom)}",
+            where=str(path),
+            next="name the Keras original or SavedModel as source, and this file as a variant",
+        )
     outputs = predictions_of_tflite(path, evaluation(model, inputs, work.path), inputs)
     parameters = facts(read_model(path)).parameters
     return outputs, {**_made_by("ai_edge_litert", "runtime"), "parameters": parameters, "activation": None}

@@ -55,6 +55,7 @@ class Source:
         trust: Whether it may run code of its own.
         custom_objects: Identity of the callable that gives custom objects, from `code_identity`.
         keras: The package that loads it, "keras" or "tf-keras".
+        select_tf_ops: Whether its float32 `.tflite` may hold Select TF operators.
     """
 
     kind: str
@@ -62,6 +63,7 @@ class Source:
     trust: bool = False
     custom_objects: Mapping[str, str] | None = None
     keras: str | None = None
+    select_tf_ops: bool = False
 
     @property
     def _packages(self) -> tuple[tuple[str, ...], ...]:
@@ -82,7 +84,7 @@ def float32_key(source: Source) -> str:
     """Key of the float32 `.tflite` that a source gives; a `.tflite` source is that file."""
     if source.kind == "tflite":
         return file_key(source.sha256)
-    return variant_key(source, "float32", "tensorflow", None, {})
+    return variant_key(source, "float32", "tensorflow", None, {"select_tf_ops": True} if source.select_tf_ops else {})
 
 
 # Raised when a recipe of ours, or how a reference is computed, gives other bytes from the same source and toolchain.

@@ -23,7 +23,7 @@ from liteproof import plan
 from liteproof.accepted import read as read_accepted
 from liteproof.checks import METRICS
 from liteproof.convert.tasks import Listener
-from liteproof.manifest import keys
+from liteproof.manifest import keys, select_operators
 from liteproof.manifest import training as training_keys
 from liteproof.manifest.budgets import Budgets, read_budgets
 from liteproof.manifest.data import Arrays
@@ -125,7 +125,12 @@ class _Resolving:
         calibration, training = others.get("calibration"), others.get("training")
         labels = labels or (evaluation.classes or None)
         identity = keys.Source(
-            kind, source.sha256, self.manifest.model.trust, self._custom_objects(), expectation.keras
+            kind,
+            source.sha256,
+            self.manifest.model.trust,
+            self._custom_objects(),
+            expectation.keras,
+            select_operators.for_float32(self.manifest.variants),
         )
         given = self.manifest.model
         accepted = read_accepted(self.folder.path)
@@ -159,6 +164,7 @@ class _Resolving:
             prefer=given.prefer,
             release=self._release(),
             keras=expectation.keras,
+            select_tf_ops=identity.select_tf_ops,
             decision_output=given.decision_output,
             training=training,
             metrics=tuple(self._own_metrics()),
@@ -332,6 +338,7 @@ class _Resolving:
                 raise place.wrong(f"toolchain in {place.name} beside file", "one of the two", "remove toolchain")
             file = self._file(table.file, "file", place)
             key, trained = keys.file_key(file.sha256), self._trained_elsewhere(table, promise, place)
+            options = {**options, **select_operators.options(table, promise, None, place)}
             return plan.Variant(name, recipe, None, file, key, {}, options=options, waivers=waivers, training=trained)
         if identity.kind == "tflite" and recipe == "float32" and table.toolchain is None:
             return plan.Variant(name, recipe, None, source, keys.file_key(source.sha256), {}, waivers=waivers)
@@ -347,7 +354,10 @@ class _Resolving:
             calibrated_on = {"sha256": calibration.sha256}
         trained = self._training(table, promise, identity, trained_on, place)
         made_by = "mixed" if mixed else training_keys.CONVERTED_BY.get(recipe, recipe)
-        key = keys.variant_key(identity, made_by, toolchain, calibrated_on, mixed, trained.key if trained else None)
+        select = select_operators.options(table, promise, toolchain, place)
+        made_with = {**mixed, **select}
+        key = keys.variant_key(identity, made_by, toolchain, calibrated_on, made_with, trained.key if trained else None)
+        options = {**options, **select}
         return plan.Variant(name, recipe, toolchain, None, key, {}, options=options, waivers=waivers, training=trained)
 
     def _trained_on(self, evaluation: Found, training: plan.Samples | None) -> dict[str, object] | None:

@@ -233,6 +233,10 @@ class VariantTable(Struct, frozen=True, forbid_unknown_fields=True):
     file: Annotated[
         str | RemoteTable | None, Meta(description="A .tflite that was built elsewhere, judged as it is.")
     ] = None
+    select_tf_ops: Annotated[
+        bool,
+        Meta(description="Operators that TensorFlow Lite lacks may stay TensorFlow's own, which few runtimes have."),
+    ] = False
     float32: Annotated[
         str | None,
         Meta(description="Beside a file that was trained further: the float .tflite of the same weights."),

@@ -26,6 +26,7 @@ from liteproof.tflite.layers import LayerPair, align_layers
 from liteproof.tflite.matching import Matching, Parameter
 from liteproof.tflite.op_versions import FOUR_BIT_CONVOLUTION, known_versions, lacking, needed
 from liteproof.tflite.reader import Model, OperatorCode
+from liteproof.tflite.select_ops import COST, runs, select_operators
 
 _NAMED = 3
 
@@ -318,8 +319,13 @@ def float_ops(found: Facts, allowed: frozenset[str] = frozenset()) -> Measuremen
     return Measurement("float_ops", float(len(names)), detail=_listed(names) or None, causes=causes if names else ())
 
 
-def custom_ops(model: Model) -> Measurement:
-    """How many operators are outside the builtin set: custom ones, and TensorFlow's own (Select TF ops, "Flex…")."""
+def custom_ops(model: Model, *, select_tf_ops: bool = False) -> Measurement:
+    """How many operators are outside the builtin set: custom ones, and TensorFlow's own (Select TF ops, "Flex…").
+
+    Args:
+        model: The file.
+        select_tf_ops: Whether the manifest allows TensorFlow's own: they are told then, with their cost, not counted.
+    """
     names = [op.name for graph in model.subgraphs for op in graph.operators if op.custom]
     kinds = list(dict.fromkeys(names))
     flex = [name for name in kinds if name.startswith("Flex")]
@@ -329,29 +335,46 @@ def custom_ops(model: Model) -> Measurement:
         causes.append(f"Select TF ops ({_listed(flex)}): no runtime for boards carries TensorFlow's kernels")
     if own:
         causes.append(f"custom operators ({_listed(own)}): the runtime needs a library that registers them")
+    if select_tf_ops and flex:
+        counted = [name for name in names if name in own]
+        detail = f"{_listed(kinds)}; {COST}"
+        return Measurement("custom_ops", float(len(counted)), detail=detail, causes=tuple(causes) if own else ())
     return Measurement("custom_ops", float(len(names)), detail=_listed(kinds) or None, causes=tuple(causes))
 
 
-def unknown_op_versions(model: Model, runtime: str, version: str) -> Measurement:
+_WAY_OUT = "a newer runtime on the target (pip install -U ai-edge-litert), or another recipe"
+_WAY_OUT_FLEX = 'a target with runtime = "tensorflow" and tensorflow<2.19, or a model without these operators'
+
+
+def unknown_op_versions(model: Model, runtime: str, version: str, *, delegate: bool = False) -> Measurement:
     """How many of the operators that a file needs a runtime lacks, by its release's own table.
 
-    Known before the file is sent anywhere. Custom operators are counted by `custom_ops`. A file may need more than it
+    Known before the file is sent anywhere. Custom operators are counted by `custom_ops`; TensorFlow's own (Select TF
+    ops) here too, where the runtime has no kernels for them. A file may need more than it
     lists: then the runtime loads it and computes nonsense (`liteproof.tflite.op_versions`).
 
     Args:
         model: The file.
         runtime: "ai_edge_litert", "tflite_runtime" or "tensorflow".
         version: Its release, "2.14.0".
+        delegate: Whether a delegate library stands beside it, which may bring operators of its own.
     """
     listed = {(code.name, code.version) for code in model.operator_codes}
     answers = [(code, lacking(code, runtime, version)) for code in needed(model)]
     missing = [f"{_versioned(code)}{_knows(code.name, runtime, version)}" for code, no in answers if no]
     unlisted = [_versioned(code) for code, no in answers if no and (code.name, code.version) not in listed]
     untold = [_versioned(code) for code, answer in answers if answer is None]
+    flex, has_flex = select_operators(model), None if delegate else runs(runtime, version)
+    missing += flex if has_flex is False else ()
+    untold += flex if has_flex is None else ()
     detail = f"{runtime} {version} lacks {_listed(missing)}" if missing else None
     if untold:
         detail = "; ".join(filter(None, (detail, f"not known of {runtime} {version}: {_listed(untold)}")))
-    causes = [f"the file was converted by a newer toolchain than {runtime} {version}"] if missing else []
+    causes = []
+    if any(no for _, no in answers):
+        causes.append(f"the file was converted by a newer toolchain than {runtime} {version}")
+    if flex and has_flex is False:
+        causes.append(COST)
     if unlisted:
         causes.append(
             f"the file does not say that it needs {_listed(unlisted)}: the runtime loads it and computes nonsense"
@@ -361,7 +384,7 @@ def unknown_op_versions(model: Model, runtime: str, version: str) -> Measurement
         float(len(missing)),
         detail=detail,
         causes=tuple(causes),
-        next="a newer runtime on the target (pip install -U ai-edge-litert), or another recipe" if missing else None,
+        next=_WAY_OUT_FLEX if flex and has_flex is False else _WAY_OUT if missing else None,
     )
 
 

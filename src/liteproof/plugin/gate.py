@@ -217,6 +217,7 @@ class Gate:
                 prepare(self.run.plan, self.run.store, _unique(cases), progress=listener)
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
+        self._tell_of_select_operators(session.config, _unique(cases))
         if not any(case.target.remote for case in cases):
             from liteproof.plugin import isolation
 
@@ -226,6 +227,22 @@ class Gate:
 
         self.remote = Replay(self.run, session)
         return self.remote.loop()
+
+    def _tell_of_select_operators(self, config: pytest.Config, cases: Iterable[Case]) -> None:
+        """What a variant asks of its targets' runtimes, before anything is sent to one of them."""
+        asking = [case for case in cases if case.variant.select_tf_ops]
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        if not asking or reporter is None:
+            return
+        from liteproof.tflite.reader import read_model
+        from liteproof.tflite.select_ops import COST, select_operators
+
+        for case in asking:
+            entry = self.run.store.get(case.variant.key)
+            names = select_operators(read_model(entry.path)) if entry else ()
+            if names:
+                what = f"{case.variant.name} of {case.model.name} has Select TF operators ({', '.join(names[:5])})"
+                reporter.write_line(f"{what}, judged on {case.target.name}: {COST}", yellow=True)
 
     # -- the tests --------------------------------------------------------------------------------------------------
 
