@@ -190,6 +190,15 @@ def test_two_may_use_it_at_once(store):
         assert alone
 
 
+def test_a_store_that_cannot_be_written_is_used_all_the_same_and_not_pruned(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    refused = Store(tmp_path / "file")
+    with refused.in_use():
+        assert refused.get("k") is None
+    with pytest.raises(UsageError, match="cannot write"), refused.alone():
+        pass
+
+
 def test_a_store_within_its_limit_is_left_alone(store):
     put(store, "k", b"abc", used_days_ago=900)
     assert keep_within(store, most=3) is None

@@ -237,11 +237,7 @@ class Store:
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
-        """While this is held nothing is taken out of the store. Many may hold it at once.
-
-        Raises:
-            UsageError: if the store cannot be written.
-        """
+        """While this is held nothing is taken out of the store. Many may hold it at once."""
         with self._held("shared"):
             yield
 
@@ -267,12 +263,14 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
             stream = path.open("ab")
         except OSError as error:
+            if how == "shared":  # a store that may only be read is used all the same; nobody prunes it either
+                yield False
+                return
             raise _cannot_write(path, error) from error
         with stream:
+            kind = fcntl.LOCK_SH if how == "shared" else fcntl.LOCK_EX
             try:
-                fcntl.flock(
-                    stream, (fcntl.LOCK_SH if how == "shared" else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
-                )
+                fcntl.flock(stream, kind if wait else kind | fcntl.LOCK_NB)
             except BlockingIOError:
                 yield False
                 return

@@ -217,6 +217,18 @@ def test_store_is_kept_within_its_limit(gate, tiny, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_a_store_that_cannot_be_pruned_fails_no_run(gate, tiny, tmp_path, monkeypatch):
+    tiny()
+    monkeypatch.setenv("LITEPROOF_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("LITEPROOF_STORE_LIMIT", "1B")
+    (tmp_path / "store" / "pins").mkdir(parents=True)
+    (tmp_path / "store" / "pins" / "r.json").write_text("{")
+    run = gate("-k", "test_size_ratio or test_loads")
+    assert run.status == 0, run.text
+    assert "the store was not pruned: a pin cannot be read" in run.text
+
+
+@pytest.mark.slow
 def test_wrong_limit_of_the_store_is_told_first(gate, tiny):
     tiny()
     run = gate("-o", "liteproof_store_limit=plenty")

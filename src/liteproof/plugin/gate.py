@@ -296,15 +296,22 @@ class Gate:
         """Write the reports; a run in which nothing was checked, or a gate was missed, never ends as 0."""
         if self.worker or session.config.option.collectonly or exitstatus == pytest.ExitCode.USAGE_ERROR:
             return
-        from liteproof.pruning import keep_within
-
         try:
             self._write_reports(session, exitstatus)
-            self._held.close()
-            self.pruned = keep_within(self.run.store, self._most_stored)
         except UsageError as error:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
             session.config.get_terminal_writer().line(f"\nERROR: {error}", red=True)
+        self._keep_store_small(session.config)
+
+    def _keep_store_small(self, config: pytest.Config) -> None:
+        """What was judged stays judged, whatever becomes of the store afterwards."""
+        from liteproof.pruning import keep_within
+
+        self._held.close()
+        try:
+            self.pruned = keep_within(self.run.store, self._most_stored)
+        except (UsageError, OSError) as error:
+            config.get_terminal_writer().line(f"\nthe store was not pruned: {error}", yellow=True)
 
     def _write_reports(self, session: pytest.Session, exitstatus: int) -> None:
         from liteproof.plugin.outcome import compose
