@@ -226,6 +226,16 @@ def test_a_missing_package_is_named(store):
     assert "pip install s3fs" in message
 
 
+@pytest.mark.parametrize("url", ["https://example.org/download?id=3", "https://example.org/model.zip"])
+def test_an_address_that_does_not_end_as_a_source_is_refused_before_it_is_fetched(store, url):
+    assert "does not end as a source does" in refused(store, url)
+
+
+def test_a_pointer_of_git_lfs_is_not_pinned(server, store):
+    server.files["small.tflite"] = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n"
+    assert "holds a Git LFS pointer" in refused(store, server.url("small.tflite"), None)
+
+
 def test_nothing_is_fetched_where_that_is_put_off(server, store):
     url = server.url("small.tflite")
     found = fetch(store, url, fetch=False)

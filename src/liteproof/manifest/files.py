@@ -20,7 +20,7 @@ from liteproof.errors import UsageError
 from liteproof.manifest.place import Place, nearest, shown, written
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
-_POINTER_BYTES = 1024  # a pointer is shorter than this, says its specification
+POINTER_BYTES = 1024  # a pointer is shorter than this, says its specification
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _lfs_pointers(path: Path) -> list[Path]:
 
 def _is_lfs_pointer(path: Path) -> bool:
     try:
-        if not path.is_file() or path.stat().st_size > _POINTER_BYTES:
+        if not path.is_file() or path.stat().st_size > POINTER_BYTES:
             return False
         with path.open("rb") as stream:
             return stream.read(len(LFS_POINTER)) == LFS_POINTER

@@ -28,7 +28,9 @@ from urllib.parse import urlsplit, urlunsplit
 from liteproof import plan
 from liteproof.convert.tasks import Event, Listener
 from liteproof.errors import UsageError
+from liteproof.manifest.files import LFS_POINTER, POINTER_BYTES
 from liteproof.manifest.place import Place, clean, one_of
+from liteproof.manifest.source import KINDS
 from liteproof.store import Entry, Store, digest_of
 
 # What is fetched, and what fetches it. `file` reads this machine's own files; `zip` takes a member out of an archive.
@@ -158,6 +160,13 @@ class Remotes:
                     "run without --no-code if you trust where this comes from",
                 )
 
+        if remote.key == "source" and remote.suffix not in KINDS:
+            raise remote.place.wrong(
+                f"{said} does not end as a source does",
+                f"an address whose path ends in {', '.join(KINDS)}",
+                "save a SavedModel as .keras; a member of an archive is zip://NAME.keras::https://…",
+            )
+
     def _unpinned(self, remote: Remote, model: str) -> UsageError:
         """The error that tells the digest to pin; what was fetched for it need not be fetched again."""
         said = f'{remote.key} = "{plain(remote.url)}" in {remote.place.name} has no sha256'
@@ -189,6 +198,8 @@ class Remotes:
                 part.unlink(missing_ok=True)  # its beginning may have been of what was there before
                 sha256 = self._run(remote, part, model)
             try:
+                if part.stat().st_size <= POINTER_BYTES and part.read_bytes().startswith(LFS_POINTER):
+                    raise self._pointer(remote)
                 if remote.sha256 not in (None, sha256):
                     raise self._another(remote, sha256, part.stat().st_size)
                 held = Remote(remote.url, sha256, remote.key, remote.place)
@@ -204,6 +215,13 @@ class Remotes:
         """Where a file lies that has not come whole."""
         name = digest_of({"url": remote.url, "sha256": remote.sha256})[:32]
         return self._store.root / "downloads" / f"{name}.part"
+
+    def _pointer(self, remote: Remote) -> UsageError:
+        return remote.place.wrong(
+            f"{plain(remote.url)} holds a Git LFS pointer, not the file that it stands for",
+            "the address of the file itself",
+            "on GitHub: https://media.githubusercontent.com/media/OWNER/REPOSITORY/REVISION/PATH",
+        )
 
     def _another(self, remote: Remote, sha256: str, size: int) -> UsageError:
         return remote.place.wrong(

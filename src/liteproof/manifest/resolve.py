@@ -217,23 +217,24 @@ class _Resolving:
         place = self.place.at("model")
         file = self._file(self.manifest.model.source, "source", place, folder=True)
         path = Path(file.path)
+        name = file.url or path.name
         kind = kind_of_source(path, place)
         found = self.memory.facts(Expectation, file, lambda: find_expectation(path, kind)) or Expectation()
         if found.quantized:
             raise place.wrong(
-                f"source {written(path.name)} is quantized already",
+                f"source {written(name)} is quantized already",
                 "a float .tflite",
                 "name the float original; a quantized file can be a variant: file = …",
             )
         if found.weights_only:
             raise place.wrong(
-                f"source {written(path.name)} holds weights without an architecture",
+                f"source {written(name)} holds weights without an architecture",
                 "a whole model",
                 'save it with model.save("model.keras"), not with save_weights',
             )
         if found.code and not self.manifest.model.trust:
             raise place.wrong(
-                f"source {written(path.name)} carries Python code, which loading it would run: {_layers(found.code)}",
+                f"source {written(name)} carries Python code, which loading it would run: {_layers(found.code)}",
                 "a source without code, or trust = true",
                 "add trust = true to [model] if you know who made the file",
             )
