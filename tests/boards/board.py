@@ -113,9 +113,9 @@ Host {name}
     return Board(name, folder / "ssh_config", port, python, home, folder / "targets.toml", rehearsal)
 
 
-def make_keys(folder: Path) -> None:
-    """A host key and a client key, once."""
-    for name in ("host_key", "client_key"):
+def make_keys(folder: Path, *names: str) -> None:
+    """Keys of these names, once."""
+    for name in names:
         if not (folder / name).exists():
             path = str(folder / name)
             command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"liteproof {name}", "-f", path]

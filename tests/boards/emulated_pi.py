@@ -98,7 +98,7 @@ class EmulatedPi:
         for each in (home, settings / "bin"):
             each.mkdir(parents=True, exist_ok=True)
         os.chown(home, _USER, _USER)
-        boards.make_keys(folder)
+        boards.make_keys(folder, "host_key", "client_key")
         self.firmware = vcgencmd.install(settings / "bin")
         self.board: Board = boards.describe(
             NAME, folder, port=boards.free_port(), user="pi", python=PYTHON, home=home, rehearsal=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
@@ -11,32 +12,30 @@ from tests.boards.emulated_pi import EmulatedPi
 from tests.boards.sshd import Sshd
 
 
+@contextlib.contextmanager
+def or_skip(what: str) -> Iterator[None]:
+    """Skip where this machine cannot have it."""
+    try:
+        yield
+    except Unavailable as reason:
+        pytest.skip(f"no {what} on this machine: {reason}")
+
+
 @pytest.fixture(scope="session")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     """A second sshd on this machine, running, with its controls. A test that breaks it makes it whole again."""
-    try:
-        board = Sshd(tmp_path_factory.mktemp("sshd"))
-        board.start()
-    except Unavailable as reason:
-        pytest.skip(f"no second sshd on this machine: {reason}")
+    with or_skip("second sshd"):
+        board = Sshd(tmp_path_factory.mktemp("sshd")).start()
     yield board
     board.kill()
 
 
 @pytest.fixture(scope="session")
-def loopback_board(sshd: Sshd) -> Board:
-    """How the second sshd is reached."""
-    return sshd.board
-
-
-@pytest.fixture(scope="session")
 def emulated_pi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedPi]:
     """An emulated Raspberry Pi, running, with its controls. A test that breaks it makes it whole again."""
-    try:
+    with or_skip("emulated Pi"):
         board = EmulatedPi(tmp_path_factory.mktemp("emulated-pi"))
         board.start()
-    except Unavailable as reason:
-        pytest.skip(f"no emulated Pi on this machine: {reason}")
     yield board
     board.power_cut()
 

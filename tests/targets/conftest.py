@@ -12,7 +12,7 @@ from liteproof.plan import Plan, Target
 from liteproof.store import Store
 from liteproof.targets import run as runs
 from liteproof.targets.bundle import make_bundle
-from tests.targets import loopback as sshd
+from tests.boards.sshd import HOST
 
 PATIENCE = runs.Patience(
     connect_s=5, greeting_s=15, frozen_s=5, silence_s=30, deadline_s=60, answer_s=15, pause_s=0.2, busy_s=1
@@ -77,31 +77,22 @@ def make_job(tmp_path):
     return make
 
 
-@pytest.fixture(scope="session")
-def shared_board(tmp_path_factory):
-    """One sshd for all tests that leave it as they found it."""
-    if reason := sshd.missing():
-        pytest.skip(reason)
-    with sshd.Sshd(tmp_path_factory.mktemp("board")) as board:
-        yield board
-
-
 @pytest.fixture
-def board(shared_board, monkeypatch):
-    """The board, with the client led to it; at the end it must be as it was."""
-    if shared_board.process.poll() is not None:
-        shared_board.start()
-    shared_board.point_at(shared_board.port)
-    shared_board.know(shared_board.folder / "host.pub")
-    monkeypatch.setenv("LITEPROOF_SSH", shared_board.client)
-    yield shared_board
-    assert shared_board.left_behind() == []
-    assert not shared_board.base.exists() or shared_board.lock_is_free()
+def board(sshd, monkeypatch):
+    """The second sshd, with the client led to it; at the end it must be as it was."""
+    if sshd.process.poll() is not None:
+        sshd.start()
+    sshd.point_at(sshd.port)
+    sshd.know("host_key")
+    monkeypatch.setenv("LITEPROOF_SSH", sshd.client)
+    yield sshd
+    assert sshd.left_behind() == []
+    assert not sshd.base.exists() or sshd.lock_is_free()
 
 
 @pytest.fixture
 def pi():
-    return Target("pi", ssh=sshd.HOST, python=sys.executable)
+    return Target("pi", ssh=HOST, python=sys.executable)
 
 
 @pytest.fixture

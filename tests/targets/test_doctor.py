@@ -9,7 +9,7 @@ import pytest
 from liteproof.errors import TargetError, UsageError
 from liteproof.plan import Target
 from liteproof.targets import doctor, preflight
-from tests.targets import loopback
+from tests.boards.sshd import HOST
 
 FACTS = {
     "python": [3, 11, 2],
@@ -108,10 +108,10 @@ def test_command_line(tmp_path):
 
 @pytest.mark.slow
 def test_install_makes_an_environment_that_judges(board, make_job, carry_out):
-    bare = Target("pi", ssh=loopback.HOST, runtime="tflite_runtime")
+    bare = Target("pi", ssh=HOST, runtime="tflite_runtime")
     said = []
     before = {path for path in board.home.rglob("*") if path.is_file() and board.base not in path.parents}
-    doctor.install(Target("pi", ssh=loopback.HOST, runtime="tflite_runtime", python=sys.executable), said.append)
+    doctor.install(Target("pi", ssh=HOST, runtime="tflite_runtime", python=sys.executable), said.append)
     examination = doctor.examine(bare)
     assert examination.ready, examination.text
     assert str(board.base / "venv" / "bin" / "python") in examination.text
