@@ -72,6 +72,15 @@ def open_arrays(path: Path, single: str = "x") -> dict[str, Array]:
         return {member.filename.removesuffix(".npy"): _member(path, archive, member) for member in archive.infolist()}
 
 
+def as_text(y: Array) -> Array:
+    """Names of classes as text without blanks around them, whether they are stored as text or as UTF-8.
+
+    >>> as_text(np.array([b"cat ", b"dog"])).tolist()
+    ['cat', 'dog']
+    """
+    return np.char.strip(np.char.decode(y, "utf-8") if y.dtype.kind == "S" else y)
+
+
 def read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, whether the values lie column after column (Fortran's order), and dtype, from where an `.npy` begins.
 

@@ -6,6 +6,7 @@ import pytest
 from tests.manifest.build import functional, images, input_layer, keras_file, sequential
 
 FORM = 'evaluation = "evaluation.npz"\ncalibration = "calibration.npz"\n'
+EVALUATED = 'evaluation = "evaluation.npz"\n'
 DRAWN = 'from = "evaluation.npz"'
 CALIBRATED = "[variants.float32]\n[variants.int8]\n[variants.int8_float_io]\n"
 
@@ -85,6 +86,41 @@ def test_labels_by_another_name(loaded, model):
     found = loaded('evaluation = { from = "set.npz", labels = "target" }')
     assert (found.labelled, found.classes) == (True, 12)
     assert found.evaluation.making.labels == "target"
+
+
+NAMES = np.array(["cat", "dog", "bird"] * 4)
+
+
+@pytest.mark.parametrize("y", [NAMES, NAMES.astype("S"), np.char.add(NAMES, " ")], ids=["text", "bytes", "blanks"])
+def test_labels_that_are_names_become_numbers(loaded, model, y):
+    model.arrays("evaluation", x=images(), y=y)
+    found = loaded(EVALUATED)
+    assert (found.labels, found.classes, found.labelled) == (("bird", "cat", "dog"), 3, True)
+    model.replace('source = "model.keras"', 'source = "model.keras"\nlabels = ["dog", "owl", "cat", "bird"]')
+    found = loaded(EVALUATED)
+    assert found.evaluation.making.classes == ("dog", "owl", "cat", "bird")
+
+
+def test_labels_in_a_file_of_their_own_may_be_names(loaded, model):
+    np.save(model.path / "x.npy", images())
+    np.save(model.path / "y.npy", NAMES)
+    assert loaded('evaluation = { from = "x.npy", labels = "y.npy" }').labels == ("bird", "cat", "dog")
+
+
+def test_a_name_that_is_no_label_is_told_with_its_sample(refused, model):
+    model.arrays("evaluation", x=images(), y=NAMES)
+    model.replace('source = "model.keras"', 'source = "model.keras"\nlabels = ["dogs", "bird", "cat"]')
+    message = refused(EVALUATED)
+    assert "sample 1 has the label 'dog' in array 'y'" in message
+    assert "nearest: 'dogs'" in message
+
+
+def test_text_is_no_regressions_label_and_no_input(refused, model):
+    model.arrays("evaluation", x=NAMES, y=NAMES)
+    assert "array 'x' is of dtype str" in refused(EVALUATED)
+    model.arrays("evaluation", x=images(), y=NAMES)
+    model.replace("classification", "regression")
+    assert "array 'y' holds text" in refused(EVALUATED)
 
 
 def test_what_is_compressed_and_large_is_unpacked_once(loaded, model, monkeypatch):

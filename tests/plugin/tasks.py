@@ -52,18 +52,19 @@ def trained(model, x, y, loss, epochs=12):
 
 
 def tabular(root):
-    """46 numbers, five classes with names; the same network with logits."""
+    """46 numbers, five classes whose names are the labels; the same network with logits, labelled by numbers."""
+    names = ["fist", "palm", "point", "victory", "thumb"]
     y = RNG.integers(0, 5, N)
     x = (RNG.normal(size=(5, 46))[y] + RNG.normal(size=(N, 46))).astype(np.float32)
-    for name, activation, more in (
-        ("tabular", "softmax", 'labels = ["fist", "palm", "point", "victory", "thumb"]'),
-        ("logits", None, ""),
+    for name, activation, more, labels in (
+        ("tabular", "softmax", f"labels = {names}", np.array(names)[y]),
+        ("logits", None, "", y),
     ):
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=activation is None)
         network = keras.Sequential(
             [keras.Input((46,), name="features"), layers.Dense(64, "relu"), layers.Dense(5, activation)]
         )
-        write(root / name, trained(network, x, y, loss), "classification", {"x": x}, ("float32", "int8"), more, y)
+        write(root / name, trained(network, x, y, loss), "classification", {"x": x}, ("float32", "int8"), more, labels)
 
 
 def one_logit(root):

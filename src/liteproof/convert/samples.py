@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from liteproof.arrays import Writer, open_arrays
+from liteproof.arrays import Writer, as_text, open_arrays
 from liteproof.convert.data import load_callable, unchanged
 from liteproof.errors import UsageError
 from liteproof.manifest.data import LABELS, SINGLE, find_arrays
@@ -131,7 +131,7 @@ def _open(making: Making, model: Model, root: str, held: ExitStack) -> Opened:
     paths = {name: unchanged(file) for name, file in making.files.items()}
     opened: Opened
     if making.form == "arrays":
-        opened = _Arrays(paths, making.labels or LABELS)
+        opened = _Arrays(paths, making.labels or LABELS, making.classes)
     elif making.form == "images":
         opened = _Images(paths[SINGLE], making)
     elif making.form == "table":
@@ -170,12 +170,15 @@ def _scaled(array: Array, scale: Sequence[float], offset: Sequence[float]) -> Ar
 class _Arrays:
     """Arrays in files."""
 
-    def __init__(self, paths: Mapping[str, Path], labels: str) -> None:
+    def __init__(self, paths: Mapping[str, Path], labels: str, classes: Sequence[str] = ()) -> None:
         arrays: dict[str, Array] = {}
         for name, path in paths.items():
             held = open_arrays(path, name)
             arrays |= {LABELS if array == labels else array: values for array, values in held.items()}
         self.labels = arrays.pop(LABELS, None)
+        if self.labels is not None and classes:
+            number = {name: at for at, name in enumerate(classes)}
+            self.labels = np.array([number[name] for name in as_text(self.labels)], np.int64)
         self._inputs = arrays
         self.total = len(next(iter(arrays.values())))
 

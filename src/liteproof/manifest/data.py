@@ -26,13 +26,15 @@ import msgspec
 import numpy as np
 from numpy.lib import format as npy
 
-from liteproof.arrays import UNREADABLE, is_packed, read_header
+from liteproof.arrays import UNREADABLE, as_text, is_packed, read_header
 from liteproof.errors import UsageError
 from liteproof.manifest.place import clean, nearest, shown
 from liteproof.manifest.source import Input
 
 LABELS = "y"
 SINGLE = "x"
+_NUMBERS = "numbers: a float, integer or boolean dtype; y may hold the names of classes"
+_MOST_NAMES = 10_000
 _READABLE = "an .npz of plain arrays, as numpy.savez writes it, or an .npy"
 _PIECE = 1 << 20
 
@@ -63,12 +65,14 @@ class Arrays(msgspec.Struct, frozen=True):
     Attributes:
         arrays: Headers in the order of the file, y included.
         labels: What y holds, where it is a vector of integers or booleans.
+        names: Where y is a vector of text: each label and the first sample that has it.
         packed: Bytes of those that are compressed, once they are unpacked: these cannot be read without being loaded.
     """
 
     arrays: tuple[Array, ...]
     labels: Labels | None = None
     packed: int = 0
+    names: tuple[tuple[str, int], ...] = ()
 
     @property
     def inputs(self) -> tuple[Array, ...]:
@@ -105,13 +109,15 @@ def find_arrays(path: Path, *, labels: str = LABELS) -> Arrays:
         if len({array.name for array in arrays}) < len(arrays):
             raise ValueError("two arrays have one name")
         arrays = tuple(_renamed(array, labels, arrays, path) for array in arrays)
+        _require_numbers(arrays, path)
         _require_samples(arrays, path)
         packed = sum(member.file_size for member in members if is_packed(member))
         _require_room(packed, path)
         for array, member in zip(arrays, members, strict=True):
             _require_finite(lambda _, member=member: archive.open(member), array, path)  # type: ignore[misc]
         names = {array.name: member for array, member in zip(arrays, members, strict=True)}
-        return Arrays(arrays, _labels(lambda name: archive.open(names[name]), arrays), packed)
+        labels_, texts = _labels(lambda name: archive.open(names[name]), arrays)
+        return Arrays(arrays, labels_, packed, texts)
 
 
 def find_array(path: Path, name: str) -> Arrays:
@@ -123,8 +129,10 @@ def find_array(path: Path, name: str) -> Arrays:
     with _reading(path):
         with path.open("rb") as stream:
             array = _header(stream, name, path.stat().st_size, path)
+        _require_numbers((array,), path)
         _require_finite(lambda _: path.open("rb"), array, path)
-        return Arrays((array,), _labels(lambda _: path.open("rb"), (array,)))
+        labels, names = _labels(lambda _: path.open("rb"), (array,))
+        return Arrays((array,), labels, names=names)
 
 
 def join_arrays(parts: Sequence[Arrays], path: Path) -> Arrays:
@@ -139,7 +147,7 @@ def join_arrays(parts: Sequence[Arrays], path: Path) -> Arrays:
     """
     arrays = tuple(array for part in parts for array in part.arrays)
     _require_samples(arrays, path)
-    return Arrays(arrays, parts[-1].labels, sum(part.packed for part in parts))
+    return Arrays(arrays, parts[-1].labels, sum(part.packed for part in parts), parts[-1].names)
 
 
 @contextlib.contextmanager
@@ -199,11 +207,19 @@ def _header(stream: IO[bytes], name: str, size: int, path: Path) -> Array:
             "an array of numbers of one shape",
             f"save it with numpy.stack(...) as numbers, not as dtype=object (found: {dtype}, shape {shape})",
         )
-    if dtype.kind not in "biuf":
-        raise _wrong(path, f"array '{name}' is of dtype {dtype}", "numbers: a float, integer or boolean dtype")
+    if dtype.kind not in "biufUS":
+        raise _wrong(path, f"array '{name}' is of dtype {dtype}", _NUMBERS)
     if any(extent < 0 for extent in shape) or size != begins + math.prod(shape) * dtype.itemsize:
         raise ValueError(f"array '{name}' has another length than its header says")
-    return Array(name, tuple(int(extent) for extent in shape), dtype.newbyteorder("=").name)
+    kind = {"U": "str", "S": "bytes"}.get(dtype.kind, dtype.newbyteorder("=").name)
+    return Array(name, tuple(int(extent) for extent in shape), kind)
+
+
+def _require_numbers(arrays: Sequence[Array], path: Path) -> None:
+    """Text can only be labels: a vector y of the classes' names."""
+    for array in arrays:
+        if np.dtype(array.dtype).kind in "US" and (array.name != LABELS or len(array.shape) != 1):
+            raise _wrong(path, f"array '{array.name}' is of dtype {array.dtype}", _NUMBERS)
 
 
 def _require_samples(arrays: Sequence[Array], path: Path) -> None:
@@ -260,13 +276,19 @@ def _require_finite(open_array: _Open, array: Array, path: Path) -> None:
             at += len(values)
 
 
-def _labels(open_array: _Open, arrays: Sequence[Array]) -> Labels | None:
+def _labels(open_array: _Open, arrays: Sequence[Array]) -> tuple[Labels | None, tuple[tuple[str, int], ...]]:
+    """What y holds: numbers of classes, or their names with the first sample of each."""
     header = next((array for array in arrays if array.name == LABELS), None)
-    if header is None or len(header.shape) != 1 or np.dtype(header.dtype).kind not in "biu" or not header.shape[0]:
-        return None
+    if header is None or len(header.shape) != 1 or np.dtype(header.dtype).kind not in "biuUS" or not header.shape[0]:
+        return None, ()
     with open_array(LABELS) as stream:
         y = npy.read_array(stream, allow_pickle=False)  # type: ignore[no-untyped-call]
-    return labels_of(y)
+    if y.dtype.kind not in "US":
+        return labels_of(y), ()
+    names, first = np.unique(as_text(y), return_index=True)
+    if len(names) > _MOST_NAMES:
+        raise ValueError(f"the labels have over {_MOST_NAMES} different values")
+    return None, tuple((str(name), int(at)) for name, at in zip(names, first, strict=True))
 
 
 def labels_of(y: Any) -> Labels:

@@ -188,6 +188,8 @@ class Sets:
         arrays = self._memory.facts(Arrays, file, lambda: find_arrays(path, labels=labels), about=labels)
         assert arrays is not None  # noqa: S101 - find_arrays gives arrays or raises
         making = plan.Making(_ARRAYS, {SINGLE: file}, labels=table.labels)
+        if arrays.names:
+            return self._named(making, arrays, path)
         if arrays.packed > UNPACKED:  # the file's own digest still says what the samples are
             return _Read(making, arrays, plan.Samples(file.path, file.sha256, file.bytes, making=making))
         as_it_is = None if labels != LABELS else plan.Samples(file.path, file.sha256, file.bytes)
@@ -208,6 +210,8 @@ class Sets:
         first, file = next(iter(files.items()))
         arrays = join_arrays(parts, Path(file.path))
         making = plan.Making(_ARRAYS, files)
+        if arrays.names:
+            return self._named(making, arrays, Path(files[LABELS].path))
         if len(files) == 1 and first == SINGLE:
             return _Read(making, arrays, plan.Samples(file.path, file.sha256, file.bytes))
         together = digest_of({"artefact": "arrays", "of": {name: file.sha256 for name, file in files.items()}})
@@ -230,6 +234,27 @@ class Sets:
         module = self._memory.file(keys.find_module(name, said, self._root, place))
         making = plan.Making(_CALLABLE, {SINGLE: module}, callable=name, labels=table.labels)
         return _Read(making, None)
+
+    def _named(self, making: plan.Making, arrays: Arrays, path: Path) -> _Read:
+        """Arrays whose y holds names of classes: they become the classes' numbers."""
+        if self._task == "regression":
+            raise UsageError("array 'y' holds text", expected="numbers: the task is a regression", where=shown(path))
+        known = self._labels or tuple(name for name, _ in arrays.names)
+        for name, at in arrays.names:
+            if name not in known:
+                raise UsageError(
+                    f"sample {at} has the label '{clean(name)}' in array 'y'",
+                    expected=one_of(name, known, what="one of the labels in [model]"),
+                    where=shown(path),
+                    next="correct y, or add the label to [model]",
+                )
+        numbers = [(known.index(name), at) for name, at in arrays.names]
+        (lowest, low_at), (highest, high_at) = min(numbers), max(numbers)
+        headers = tuple(
+            msgspec.structs.replace(array, dtype="int64") if array.name == LABELS else array for array in arrays.arrays
+        )
+        held = msgspec.structs.replace(arrays, arrays=headers, labels=Labels(lowest, low_at, highest, high_at))
+        return _Read(replace(making, classes=known), held, classes=known)
 
     def _table(self, path: Path, table: SamplesTable) -> _Read:
         file, labels, regression = self._memory.file(path), table.labels, self._task == "regression"
