@@ -87,6 +87,7 @@ def finish(
     evaluation: Arrays,
     calibration: Arrays,
     labels: Sequence[str],
+    further: Arrays | None = None,
     as_source: Callable[[Any], NDArray[np.float32]] = lambda x: x,
 ) -> None:
     """Say how well a classifier does on the evaluation set, and write it with its data and labels beside it.
@@ -100,6 +101,7 @@ def finish(
         evaluation: Samples and labels, as they are stored.
         calibration: The same.
         labels: Names of the classes.
+        further: Samples and labels that recipes which train the model further are given; None: there are no such.
         as_source: Brings samples as they are stored into the model's input domain.
     """
     x, y = evaluation
@@ -107,7 +109,8 @@ def finish(
     classes = outputs.argmax(axis=1) if outputs.shape[1] > 1 else outputs[:, 0] >= 0.5
     print(f"held-out accuracy {float(np.mean(classes == y)):.4f} on {len(x)} samples")
     keras.Model(model.inputs, model.outputs, name=model.name).save(path)
-    for name, arrays in (("evaluation.npz", evaluation), ("calibration.npz", calibration)):
-        np.savez_compressed(path.parent / name, x=arrays[0], y=arrays[1])
+    sets = {"evaluation": evaluation, "calibration": calibration, **({"training": further} if further else {})}
+    for name, arrays in sets.items():
+        np.savez_compressed(path.parent / f"{name}.npz", x=arrays[0], y=arrays[1])
     (path.parent / "labels.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
     print(f"written to {path.parent}")

@@ -26,6 +26,7 @@ from models import training  # noqa: E402
 SEED = 7
 EPOCHS = 30
 BATCH = 50
+FURTHER = 1000  # hands that are stored, for the recipes that train further
 
 
 def build() -> keras.Model:
@@ -59,6 +60,7 @@ def main() -> None:
         evaluation=(sets.evaluation.features, sets.evaluation.labels),
         calibration=(sets.calibration.features, sets.calibration.labels),
         labels=gestures.LABELS,
+        further=(sets.training.features[:FURTHER], sets.training.labels[:FURTHER]),
     )
 
 

@@ -57,6 +57,21 @@ def rebuilt(model: KerasModel, samples: Sequence[npt.NDArray[Any]]) -> KerasMode
     return legacy
 
 
+def given_back(model: KerasModel, legacy: KerasModel) -> KerasModel:
+    """A copy of the Keras 3 model with the weights of a tf-keras one that was rebuilt from it.
+
+    The two compute the same, but a batch normalization of Keras 3 is made of other operators, which the converter folds
+    elsewhere: so the float file of trained weights is converted from the Keras that the source's was converted from.
+    """
+    import keras
+
+    copied = keras.models.clone_model(model)
+    for layer in copied.layers:
+        if layer.weights:
+            layer.set_weights(legacy.get_layer(layer.name).get_weights())
+    return copied
+
+
 class _Layers:
     """tf-keras' layers by the Keras 3 ones that they stand for, each made once."""
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from liteproof.convert.data import training, unchanged
+from liteproof.convert.rebuilding import given_back, rebuilt
 from liteproof.convert.sources import Source, export, from_keras
 from liteproof.convert.tasks import Task
 from liteproof.convert.training import Report, Settings, compiled_loss, loss_for, train
@@ -61,7 +62,8 @@ def train_source(source: Source, task: Task, work: Place, report: Report) -> Map
     y = y.reshape(-1, 1) if task.model.task == "binary" else y
     legacy = _legacy(source.owner, [array[:_COMPARED] for array in x])
     trained = train(legacy, wanted.method, settings, x, y, loss, report)
-    models = {FLOAT32: trained.float32, **({AWARE: trained.aware} if trained.aware is not None else {})}
+    float32 = trained.float32 if legacy is source.owner else given_back(source.owner, trained.float32)
+    models = {FLOAT32: float32, **({AWARE: trained.aware} if trained.aware is not None else {})}
     with tempfile.TemporaryDirectory(prefix="liteproof-") as folder:
         for name, model in models.items():
             export(from_keras(model), Path(folder) / name)
@@ -98,8 +100,6 @@ def _legacy(model: Any, samples: list[Any]) -> Any:
 
     if isinstance(model, tf_keras.Model):
         return model
-    from liteproof.convert.rebuilding import rebuilt
-
     return rebuilt(model, samples)
 
 
