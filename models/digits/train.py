@@ -75,6 +75,7 @@ def main() -> None:
         evaluation=(digits.as_8px(sets.evaluation.images), sets.evaluation.labels),
         calibration=(digits.as_8px(sets.calibration.images), sets.calibration.labels),
         labels=digits.LABELS,
+        further=(digits.as_8px(sets.training.images), sets.training.labels),
     )
 
 

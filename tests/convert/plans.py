@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,3 +84,12 @@ def _alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (ProcessLookupError, FileNotFoundError):
         return False
+
+
+def without_trained(plan):
+    """The plan without the variants that a recipe trains further, which takes longer than all others together."""
+    models = (
+        replace(model, variants=tuple(variant for variant in model.variants if not variant.promise.training))
+        for model in plan.models
+    )
+    return replace(plan, models=tuple(models))

@@ -20,6 +20,7 @@ from liteproof.plan import unmet
 from liteproof.recipes import RECIPES
 from liteproof.store import Store
 from liteproof.tflite.facts import expected_bytes
+from tests.convert.plans import without_trained
 
 MODELS = Path(__file__).parents[2] / "models"
 BY_LITERT = [name for name, recipe in RECIPES.items() if "litert" in recipe.toolchains]
@@ -34,7 +35,7 @@ def cases(request, tmp_path_factory):
         for recipe in BY_LITERT:
             manifest.write(f'\n[variants.{recipe}_by_litert]\nrecipe = "{recipe}"\ntoolchain = "litert"\n')
     store = Store(tmp_path_factory.mktemp("store"))
-    plan = load_plan([folder], root=folder, store=store)
+    plan = without_trained(load_plan([folder], root=folder, store=store))
     prepare(plan, store)
     bench = Bench(store)
     return [bench.subject(case) for case in plan.cases()]

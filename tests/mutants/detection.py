@@ -32,7 +32,7 @@ from liteproof.store import Store
 from tests.mutants import conversions, graphs, parameters, weights  # noqa: F401 - they enter their kinds
 from tests.mutants.answers import Answer, Question, ask
 from tests.mutants.edit import File
-from tests.mutants.folders import folder_of, manifest_of, write_model
+from tests.mutants.folders import folder_of, manifest_of, rounded_variants, write_model
 from tests.mutants.kinds import KINDS, Kind, Mutant, Origin, mutate
 from tests.mutants.origins import OTHER_TOOLCHAIN, ROOT, entry, gather, resolve
 
@@ -200,7 +200,7 @@ def detect(model: str, store: Store, scratch: Path) -> Detection:
 
 def _healthy(model: str, origin: Origin, scratch: Path) -> Iterator[Path]:
     """The healthy variants: by both toolchains, and each once more as a file, read and packed without a change."""
-    made = {name: dict(entries) for name, entries in manifest_of(model)["variants"].items()}
+    made = {name: dict(manifest_of(model)["variants"][name]) for name in rounded_variants(model)}
     made |= {name: {"recipe": recipe, "toolchain": toolchain} for name, (recipe, toolchain) in OTHER_TOOLCHAIN.items()}
     yield write_model(scratch / f"{model}-healthy", model, made)
     contents = {f"{CONTROL}_{name}": File(content).packed() for name, content in origin.variants.items()}

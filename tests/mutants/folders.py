@@ -24,6 +24,12 @@ def manifest_of(name: str) -> dict[str, Any]:
     return tomllib.loads((folder_of(name) / "model.toml").read_text())
 
 
+def rounded_variants(name: str) -> list[str]:
+    """The variants of an example model whose weights are the source's, rounded by a recipe of one name."""
+    variants = manifest_of(name)["variants"]
+    return [variant for variant in variants if variant in RECIPES and not RECIPES[variant].training]
+
+
 def write_model(
     folder: Path,
     name: str,

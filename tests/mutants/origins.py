@@ -13,6 +13,7 @@ import hashlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from liteproof.manifest.resolve import load_plan
 from liteproof.plan import Model
 from liteproof.store import Entry, Store, digest_of, file_sha256
 from tests.mutants import sources
-from tests.mutants.folders import folder_of, write_model
+from tests.mutants.folders import folder_of, rounded_variants, write_model
 from tests.mutants.kinds import Origin
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +39,7 @@ FOREIGN = {
 
 def gather(name: str, store: Store) -> Origin:
     """Make or fetch all that the mutants of a model are made from."""
-    variants = convert(folder_of(name), store)
+    variants = convert(folder_of(name), store, rounded_variants(name))
     foreign = {}
     with tempfile.TemporaryDirectory() as scratch:
         for source, path in other_sources(folder_of(name), store, Path(scratch)).items():
@@ -63,9 +64,9 @@ def resolve(folder: Path, store: Store) -> Model:
     return load_plan([folder], root=ROOT, store=store).models[0]
 
 
-def convert(folder: Path, store: Store) -> dict[str, bytes]:
-    """The content of every variant of a model folder."""
-    plan = load_plan([folder], root=ROOT, store=store)
+def convert(folder: Path, store: Store, names: Sequence[str] = ()) -> dict[str, bytes]:
+    """The content of these variants of a model folder; of every one, if none is named."""
+    plan = load_plan([folder], variant_names=names, root=ROOT, store=store)
     prepare(plan, store)
     return {variant.name: entry(store, variant.key).path.read_bytes() for variant in plan.models[0].variants}
 

@@ -11,6 +11,7 @@ from liteproof.recipes import RECIPES
 from liteproof.store import Store
 from liteproof.tflite.reader import read_model
 from liteproof.tflite.specification import violations
+from tests.convert.plans import without_trained
 
 MODELS = Path(__file__).parents[2] / "models"
 BY_LITERT = [name for name, recipe in RECIPES.items() if recipe.toolchains[1:] == ("litert",)]
@@ -25,7 +26,7 @@ def test_healthy_conversions_break_no_rule(name, tmp_path):
         for recipe in BY_LITERT:
             manifest.write(f'\n[variants.{recipe}_litert]\nrecipe = "{recipe}"\ntoolchain = "litert"\n')
     store = Store(tmp_path / "store")
-    plan = load_plan([tmp_path / "models"], root=tmp_path, store=store)
+    plan = without_trained(load_plan([tmp_path / "models"], root=tmp_path, store=store))
     prepare(plan, store)
     (model,) = plan.models
     float32, found = read_model(store.get(model.float32_key).path), {}
