@@ -247,8 +247,8 @@ def _taken(wrap: Callable[[], KerasModel], what: str) -> KerasModel:
     except (ValueError, RuntimeError, TypeError) as error:
         raise ModelError(
             f"tensorflow-model-optimization does not take this network for {what}: {_sentence(str(error))}",
-            next="replace the layer that it names (a BatchNormalization must follow a convolution at once), or convert by "
-            "a recipe that does not train (int8, int16x8)",
+            next="replace the layer that it names (a BatchNormalization must follow a convolution at once), or take a "
+            "recipe that does not train (int8, int16x8)",
         ) from error
 
 
