@@ -29,10 +29,12 @@ def accept(gate, tmp_path):
     return folder
 
 
-def test_accepted_values_hold_the_next_run(gate, tiny, tmp_path):
+def test_accepted_values_hold_the_next_run(gate, tiny, store, tmp_path):
     tiny(HELD)
     folder = accept(gate, tmp_path)
-    assert (folder / "accepted.json").is_file()
+    accepted = json.loads((folder / "accepted.json").read_text())
+    pinned = json.loads((store / "pins" / f"{accepted['run']}-tiny.json").read_text())
+    assert set(pinned["sha256"]) == set(accepted["digests"].values())
     assert gate(*QUICK).status == 0
     (folder / "copy.tflite").write_bytes(network([[8, 0, 0, 0], [0, 8, 0, 0], [0, 0, 0.1, 0]]))
     run = gate(*QUICK, "-k", "top1")

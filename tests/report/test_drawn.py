@@ -37,6 +37,12 @@ def test_drawn_once_and_the_same_again(store, drawings):
     assert len(drawings) == 2
 
 
+def test_what_was_taken_over_looks_the_same(store, drawings):
+    show(store)
+    show(store, [replace(found, taken_over="20261121T120000Z-abcdef") for found in CHECKS])
+    assert len(drawings) == 1
+
+
 def test_any_change_is_drawn_anew(store, drawings, monkeypatch):
     show(store)
     show(store, [replace(CHECKS[0], value=0.123), *CHECKS[1:]])

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -50,7 +50,8 @@ def plots_of(checks: Sequence[Check], model: str, task: str, *, prefix: str, sto
     key = digest_of(
         {
             "kind": "plots",
-            "checks": msgspec.json.encode(checks).decode(),
+            # Which run measured a value is not drawn.
+            "checks": msgspec.json.encode([replace(check, taken_over=None) for check in checks]).decode(),
             "model": [model, task, prefix],
             "drawn_by": [_code(), importlib.metadata.version("matplotlib")],
         }
