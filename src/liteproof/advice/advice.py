@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from liteproof.advice import edge_tpu
 from liteproof.advice.devices import MB, Device, size_text
@@ -121,6 +122,17 @@ class _Known:
     def estimate(self, recipe: str) -> Estimate:
         return next(one for one in self.estimates if one.recipe == recipe)
 
+    def advice(self, situation: Situation, **conclusion: Any) -> Advice:
+        """Advice on this source, with its conclusion."""
+        return Advice(
+            source=shown(self.path),
+            described=self.described,
+            situation=situation,
+            network=self.network,
+            estimated=self.graph is None,
+            **conclusion,
+        )
+
     @property
     def recipes(self) -> tuple[str, ...]:
         return tuple(one.recipe for one in self.estimates)
@@ -183,12 +195,8 @@ def _for_computer(known: _Known, situation: Situation, listener: Listener) -> Ad
     else:
         answer = f"No: float32 takes an estimated {size_text(memory)} of memory, which fits into the {share}."
     convert, why = _computer_recipes(device, fitting)
-    return Advice(
-        source=shown(known.path),
-        described=known.described,
-        situation=situation,
-        network=known.network,
-        estimated=known.graph is None,
+    return known.advice(
+        situation,
         estimates=known.estimates,
         needed=needed,
         answer=answer,
@@ -306,12 +314,8 @@ def _for_microcontroller(known: _Known, situation: Situation, listener: Listener
     answer = "Yes: a microcontroller runs full-integer networks; int8 fits by these estimates."
     if not fits:
         answer = f"Yes, and int8 is not enough: {'; '.join(trouble)}."
-    return Advice(
-        source=shown(known.path),
-        described=known.described,
-        situation=situation,
-        network=known.network,
-        estimated=known.graph is None,
+    return known.advice(
+        situation,
         estimates=tuple(Estimate(e.recipe, e.file, needs if e.recipe == "int8" else None) for e in known.estimates),
         needed=True if fits else None,
         answer=answer,
@@ -369,12 +373,8 @@ def _for_edge_tpu(known: _Known, situation: Situation, listener: Listener) -> Ad
     elif staying:
         operators = "1 operator" if staying == 1 else f"{staying} operators"
         answer += f" {operators} would stay on the processor."
-    return Advice(
-        source=shown(known.path),
-        described=known.described,
-        situation=situation,
-        network=known.network,
-        estimated=known.graph is None,
+    return known.advice(
+        situation,
         estimates=tuple(Estimate(e.recipe, e.file, e.memory if e.recipe == "int8" else None) for e in known.estimates),
         needed=None if nothing else True,
         answer=answer,

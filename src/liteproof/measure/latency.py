@@ -18,7 +18,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -311,20 +311,29 @@ def _percentile(
     shown: Mapping[str, object],
     again: str,
 ) -> Measurement:
-    low, high = percentile_bounds(milliseconds, q)
-    upper = percentile_upper(milliseconds, q)
+    found = bounded_percentile(metric, q, milliseconds)
+    return replace(found, detail=_steadiness(rounds), causes=causes(rounds, q), next=again or None, evidence=shown)
+
+
+def bounded_percentile(metric: str, q: float, milliseconds: npt.ArrayLike) -> Measurement:
+    """A percentile of times with bounds by order statistics.
+
+    Args:
+        metric: What it is measured for.
+        q: A fraction.
+        milliseconds: Shape (n,), at least one.
+    """
+    values = np.asarray(milliseconds, np.float64)
+    low, high = percentile_bounds(values, q)
+    upper = percentile_upper(values, q)
     return Measurement(
         metric,
-        percentile(milliseconds, q),
-        samples=len(milliseconds),
+        percentile(values, q),
+        samples=len(values),
         interval=(low, high) if low is not None and high is not None else None,
         # Too few rounds for a bound: none of them shows that the percentile is within a limit.
         bound=math.inf if upper is None else upper,
-        settle=lambda limit: percentile_samples_to_settle(milliseconds, q, limit),
-        detail=_steadiness(rounds),
-        causes=causes(rounds, q),
-        next=again or None,
-        evidence=shown,
+        settle=lambda limit: percentile_samples_to_settle(values, q, limit),
     )
 
 

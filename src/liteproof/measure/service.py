@@ -27,9 +27,9 @@ from liteproof.errors import Unmeasured
 from liteproof.measure.decisions import UNDECIDED, decisions
 from liteproof.measure.evaluation import SINGLE_INPUT, Evaluation
 from liteproof.measure.exchange import Answer, Line, NoAnswer
+from liteproof.measure.latency import bounded_percentile
 from liteproof.measure.subject import Subject
 from liteproof.plan import Service
-from liteproof.statistics import percentile, percentile_bounds, percentile_samples_to_settle, percentile_upper
 
 Floats = npt.NDArray[np.float32]
 
@@ -292,17 +292,4 @@ def latency(seconds: Sequence[float]) -> tuple[Measurement, ...]:
     milliseconds = [1e3 * one for one in seconds]
     if not milliseconds:
         return tuple(Measurement(metric, None, detail="no request was answered in time") for metric in _QUANTILES)
-    return tuple(_percentile(metric, q, milliseconds) for metric, q in _QUANTILES.items())
-
-
-def _percentile(metric: str, q: float, milliseconds: Sequence[float]) -> Measurement:
-    low, high = percentile_bounds(milliseconds, q)
-    upper = percentile_upper(milliseconds, q)
-    return Measurement(
-        metric,
-        percentile(milliseconds, q),
-        samples=len(milliseconds),
-        interval=(low, high) if low is not None and high is not None else None,
-        bound=math.inf if upper is None else upper,
-        settle=lambda limit: percentile_samples_to_settle(milliseconds, q, limit),
-    )
+    return tuple(bounded_percentile(metric, q, milliseconds) for metric, q in _QUANTILES.items())
