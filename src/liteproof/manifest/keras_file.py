@@ -23,10 +23,10 @@ from typing import Any, Literal
 Reader = Literal["keras", "tf-keras"]
 
 # Layers of Keras 2 that Keras 3.15 reads from an .h5 and that then compute the same, to float accuracy: measured with
-# files of Keras 2.12, 2.15 and tf-keras 2.21, and tests/manifest/test_keras_file.py measures it again. All others are
-# left to legacy Keras: Keras 3 refuses most of them (DepthwiseConv2D, LSTM, TFOpLambda, models inside models), and
-# takes a few for something else (hard_sigmoid has another slope).
-_LAYERS = """
+# files of Keras 2.15 and tf-keras 2.21; tests/convert/test_plain_layers.py measures it again. All others are left to
+# legacy Keras: Keras 3 refuses most of them (DepthwiseConv2D, LSTM, TFOpLambda, models inside models), and takes a few
+# for something else (hard_sigmoid has another slope).
+PLAIN_LAYERS = """
     Activation Add Average AveragePooling1D AveragePooling2D BatchNormalization CenterCrop Concatenate Conv1D Conv2D
     Conv3D Cropping1D Cropping2D Dense Dot Dropout ELU Embedding Flatten GaussianDropout GaussianNoise
     GlobalAveragePooling1D GlobalAveragePooling2D GlobalMaxPooling1D GlobalMaxPooling2D GroupNormalization InputLayer
@@ -34,7 +34,7 @@ _LAYERS = """
     Permute ReLU RepeatVector Rescaling Reshape Resizing Softmax Subtract UpSampling1D UpSampling2D ZeroPadding1D
     ZeroPadding2D
 """
-_ACTIVATIONS = """
+PLAIN_ACTIVATIONS = """
     linear relu relu6 leaky_relu softmax log_softmax sigmoid tanh elu selu softplus softsign exponential swish silu gelu
     mish
 """
@@ -166,8 +166,8 @@ def _read_alike(layer: Any) -> bool:
     """Whether Keras 3 makes the same of this layer as the Keras 2 that wrote it."""
     config = layer["config"]
     return bool(
-        layer["class_name"] in _LAYERS.split()
-        and (config.get("activation") or "linear") in _ACTIVATIONS.split()
+        layer["class_name"] in PLAIN_LAYERS.split()
+        and (config.get("activation") or "linear") in PLAIN_ACTIVATIONS.split()
         and (config.get("dtype") or "float32") in _TYPES.split()
         and "/" not in config["name"]  # which Keras 3 allows in no name
         and _is_single(config.get("axis", -1))
