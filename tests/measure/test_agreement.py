@@ -104,3 +104,9 @@ def test_r_squared_sees_what_cosine_misses_far_from_zero():
 def test_r_squared_of_a_source_that_says_one_thing_is_unmeasured():
     with pytest.raises(Unmeasured, match="the same for every sample"):
         agreement.r_squared(np.full((9, 2), 3.0), np.zeros((9, 2)))
+
+
+@pytest.mark.parametrize(("kept", "said"), [(0, "no sample keeps"), (1, "one sample keeps")])
+def test_confidence_of_fewer_than_two_samples_is_unmeasured(kept, said):
+    with pytest.raises(Unmeasured, match=said):
+        agreement.confidence_drift(SOURCE, flipped(*range(kept, len(SOURCE))))

@@ -121,13 +121,14 @@ def confidence_drift(reference: Floats, outputs: Floats, threshold: float | None
         threshold: For one score a sample.
 
     Raises:
-        Unmeasured: if no sample keeps its class.
+        Unmeasured: if fewer than two samples keep their class: one has no spread.
     """
     _require_comparable(reference, outputs, "confidence_drift")
     winners = decisions(reference, threshold)
     stays = winners == decisions(outputs, threshold)
-    if not stays.any():
-        raise Unmeasured("confidence_drift: no sample keeps its class", expected="see top1_agreement")
+    if np.count_nonzero(stays) < 2:
+        few = "one sample keeps" if stays.any() else "no sample keeps"
+        raise Unmeasured(f"confidence_drift: {few} its class", expected="two at least; see top1_agreement")
     logits = are_logits(reference), are_logits(outputs)
 
     def change(theirs: Floats, ours: Floats, winners: npt.NDArray[np.int64]) -> Floats:
