@@ -234,13 +234,25 @@ class Session:
             for spec, shape in zip(self.inputs, shapes, strict=True):
                 if not takes(spec, shape):
                     raise _wrong_shape(spec, shape, self._where)
-            self._graph = self._allocate(dict(zip(self.inputs, shapes, strict=True)))
-            self._shapes, self._settled = shapes, (None, ())
+            self._reallocate(shapes)
         try:
             for spec, array in zip(self.inputs, codes, strict=True):
                 self._graph.set(self._graph.slot(spec), array)
         except _REFUSALS as error:
             raise self._refused("does not take its inputs", error) from error
+
+    def _reallocate(self, shapes: tuple[Shape, ...]) -> None:
+        """Allocate for inputs of other shapes; where that is refused, for the ones before.
+
+        The old graph goes first: each holds a copy of the weights, repacked.
+        """
+        before, self._graph = self._shapes, _NO_GRAPH
+        try:
+            self._graph = self._allocate(dict(zip(self.inputs, shapes, strict=True)))
+            self._shapes, self._settled = shapes, (None, ())
+        except ModelError:
+            self._graph = self._allocate(dict(zip(self.inputs, before, strict=True)))
+            raise
 
     def run(self) -> None:
         """The inference alone, on what was fed last: what a latency is measured on."""
@@ -380,6 +392,9 @@ class _Graph:
     set: Callable[[Any, Array], None]
     run: Callable[[], None]
     get: Callable[[Any], Array]
+
+
+_NO_GRAPH: Any = None
 
 
 def _graph_of(interpreter: Any, signature: str | None) -> _Graph:
