@@ -154,11 +154,9 @@ def speed(scratch: Path, file: Path, samples: int, turns: int) -> None:
         for values in zip(*((lo, wa, sp / wa / sessions, lo / wa) for lo, wa, sp in rows), strict=True)
     )
     print(f"### {samples:,} samples, float32, {sessions} sessions side by side, median of {turns} turns\n")
-    print("| | samples a second | inside invoke |\n|---|---:|---:|")
+    print("| | samples a second | of each session's time inside invoke |\n|---|---:|---:|")
     print(f"| plain loop, one by one, inference alone | {samples / loop:,.0f} | |")
-    print(
-        f"| liteproof, with all metrics of three suites | {samples / wall:,.0f} | {share:.1%} of each session's time |"
-    )
+    print(f"| liteproof, with all metrics of three suites | {samples / wall:,.0f} | {share:.1%} |")
     print(f"\nratio {ratio:.2f} (asked for: 1.7); inside invoke {share:.1%} (asked for: 95%)\n")
 
 
@@ -193,8 +191,8 @@ def print_growth(what: str, sizes: list[int], times: list[float]) -> None:
     for size, seconds in zip(sizes, times, strict=True):
         print(f"| {size:,} | {seconds:.2f} | {base + slope * size:.2f} |")
     print(
-        f"\nover a factor of {sizes[-1] / sizes[0]:.0f}: {base:.2f} s and {1000 * slope:.3f} ms for each of the {what}, "
-        f"{off:.0%} off at most; exponent {exponent:.2f} once the constant part is taken off\n"
+        f"\nover a factor of {sizes[-1] / sizes[0]:.0f}: {base:.2f} s and {1000 * slope:.3f} ms for each of the "
+        f"{what}, {off:.0%} off at most; exponent {exponent:.2f} once the constant part is taken off\n"
     )
 
 
@@ -215,9 +213,7 @@ def gate(folder: Path, *more: str) -> tuple[float, float]:
         watcher.join()
     after = os.times()
     if status not in (0, 1):
-        raise SystemExit(
-            f"pytest ended with status {status}: see {folder / 'log'}\n{(folder / 'log').read_text()[-2000:]}"
-        )
+        raise SystemExit(f"pytest ended with status {status}:\n{(folder / 'log').read_text()[-2000:]}")
     return after.children_user + after.children_system - before.children_user - before.children_system, peak[0]
 
 
@@ -239,7 +235,7 @@ def memory(scratch: Path, file: Path, sizes: tuple[int, int]) -> None:
     """RssAnon by the number of samples."""
     peaks = []
     for size in sizes:
-        folder = make_model(scratch / f"memory-{size}", "digits", file, size)
+        folder = make_model(scratch / f"set-of-{size}", "digits", file, size)
         peaks.append(gate(folder, "-k", UNTIMED)[1])
         shutil.rmtree(folder)
     print("### Memory of the process that judges\n")
