@@ -27,6 +27,7 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 # Name of the markers → the program and its arguments.
 PARTS = {
     "gate": ("benchmarks.gate_vs_plain_script",),
+    "evaluation": ("benchmarks.evaluation",),
     "remote": ("benchmarks.remote_overhead",),
 }
 PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "numpy", "pytest")
