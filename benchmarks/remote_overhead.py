@@ -107,7 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", help="default: this interpreter, as if it were another machine's")
     parser.add_argument("--targets", type=Path, default=ROOT / "targets.toml")
-    parser.add_argument("--models", type=Path, action="append")
+    parser.add_argument("--models", type=Path, action="append", help="default: models/digits-mobilenet")
     parser.add_argument("--turns", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -120,7 +120,7 @@ def main() -> None:
 
 def compare(options: argparse.Namespace) -> str:
     """Both sides in turns, as a table in Markdown."""
-    models = options.models or [ROOT / "models"]
+    models = options.models or [ROOT / "models" / "digits-mobilenet"]
     store = Store.default()
     plan = load_plan(models, target_names=(options.target,), targets_file=options.targets, root=ROOT, store=store)
     cases: list[Case] = list(plan.cases())
