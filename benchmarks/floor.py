@@ -31,9 +31,10 @@ def seconds(work: Callable[[], T]) -> tuple[float, T]:
     return time.perf_counter() - started, result
 
 
-def floor(folder: Path, scratch: Path) -> dict[str, float | dict[str, float]]:
+def floor(folder: Path, scratch: Path, variants: tuple[str, ...]) -> dict[str, float | dict[str, float]]:
     """Seconds of each part."""
-    plan = load_plan([folder], target_names=("host",), root=ROOT, store=Store(scratch / "store"))
+    store = Store(scratch / "store")
+    plan = load_plan([folder], variant_names=variants, target_names=("host",), root=ROOT, store=store)
     (model,) = plan.models
     place = worker.Workplace(scratch, plan.root)
     started, _ = seconds(worker._import_tensorflow)
@@ -52,9 +53,10 @@ def main() -> None:
     """Print the parts."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("model", type=Path)
+    parser.add_argument("--variant", action="append", default=[], help="this one only (repeatable)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        print(json.dumps(floor(options.model, Path(scratch))))
+        print(json.dumps(floor(options.model, Path(scratch), tuple(options.variant))))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def test_gate_is_shown_beside_script_and_floor():
     """Of made-up turns: the floor is the sum of its parts, the converters' over the processors; ratios are medians."""
     parts = {"predict, one sample at a time": 320.0, "conversion": 60.0}
     floor = {"import": 2.0, "load": 1.0, "export": 1.0, "converters": {"a": 4.0, "b": 4.0}}
-    turn = Turn(400.0, parts, cold=40.0, warm=3.0, reused=1.0, timed=12.0, floor=floor)
+    turn = Turn(400.0, parts, cold=40.0, warm=3.0, reused=1.0, timed=12.0, unmeasured=0, floor=floor)
     own = 8.0 / os.cpu_count()
     assert turn.lowest == pytest.approx(16.0 + own)
     text = tables(Path("models/digits-mobilenet"), [turn], ([0.6], [0.3], [0.1], 260))

@@ -275,3 +275,14 @@ def test_a_round_after_a_look_does_not_count(looks, monkeypatch):
     with Watch() as watch:
         times = time_rounds(carrier(), session.run, 3, watch, setup=lambda: session.feed(None))
     assert (len(times), session.runs) == (3, 4)
+
+
+def test_time_that_timing_took_is_told():
+    """The benchmark of the cold gate takes its floor from it."""
+    assert percentiles(rounds(healthy(100), took_s=1.5), {})[0].evidence["took_s"] == 1.5
+
+
+def test_rounds_are_no_more_than_a_second_needs_unless_more_is_asked():
+    assert rounds_for(1e-6, []) == latency.MOST_ROUNDS
+    assert rounds_for(1e-6, [], seconds=5.0) == 5 * latency.MOST_ROUNDS
+    assert rounds_for(1e-6, [], fewest=9_000) == 9_000

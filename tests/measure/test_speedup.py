@@ -1,5 +1,7 @@
 """The ratio to float32, on recorded times only."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -95,3 +97,7 @@ def test_turns_alternate_and_pairs_stay_together(monkeypatch):
     assert ran == ["float32", "variant"] * (len(ran) // 2)
     assert len(timed.float32) == len(timed.variant) >= 60
     assert len(ran) == 2 * len(timed.variant) + 2  # the round after the look
+
+
+def test_time_that_timing_took_is_told():
+    assert speedup(replace(turns(noisy(4e-3), noisy(2e-3)), took_s=1.5)).evidence["took_s"] == 1.5
