@@ -104,6 +104,13 @@ def test_the_edge_tpu_without_its_compiler_says_so(tiny, monkeypatch):
     assert "not installed: what it really maps was not tried" in found.doubts[0]
 
 
+def test_a_free_batch_is_named_for_the_edge_tpu(tiny, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    tensors = [TensorSpec("x", (1, 8), signature=(-1, 8)), TensorSpec("y", (1, 8), signature=(-1, 8))]
+    tiny.write_bytes(build(tensors, [OperatorSpec("RELU", (0,), (1,))]))
+    assert any("x: a size is free" in reason for reason in advise(tiny, Situation(DEVICES["edge-tpu"])).reasons)
+
+
 def test_the_edge_tpus_compiler_has_the_last_word(tiny, stand_in, monkeypatch):  # noqa: F811
     stand_in(PRINTED)
     monkeypatch.setattr(rules, "converted", lambda *_: tiny)

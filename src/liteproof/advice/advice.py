@@ -348,6 +348,11 @@ def _for_edge_tpu(known: _Known, situation: Situation, listener: Listener) -> Ad
             f"{count - len(left)} of {count} operators are documented to be mapped; the rest stays on the processor"
         )
     reasons += [f"not mapped, by its documentation: {line}" for line in _grouped(left)]
+    if free := [end.name for end in known.network.inputs if -1 in end.shape]:
+        reasons.append(
+            f"{', '.join(free)}: a size is free, its compiler is documented to want constant ones: fix the batch in "
+            "the source, keras.Input(shape, batch_size=1); SHAPE, PACK and STRIDED_SLICE go with it"
+        )
     staying = len(left)
     sums = [
         f"parameters, estimated: {size_text(known.network.parameters)} of some {size_text(_ON_CHIP)} on the chip"
