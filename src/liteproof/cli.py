@@ -355,6 +355,7 @@ def _explain(options: argparse.Namespace) -> int:
 
 def _explained(options: argparse.Namespace) -> int:
     from liteproof.measure.diagnosis import diagnose
+    from liteproof.measure.end_faults import suspect_ends
     from liteproof.report import explanation
 
     case = _prepared(options.models or [Path("models")], options.model, options.variant)
@@ -377,6 +378,8 @@ def _explained(options: argparse.Namespace) -> int:
     )
     width = shutil.get_terminal_size((80, 24)).columns
     title = f"{case.model.name} / {case.variant.name}"
+    for cause in () if refused else suspect_ends(case):
+        print(f"before any layer: {cause}\n")
     explanation.show(
         found, sys.stdout, title=title, samples=len(evaluation), width=min(width, 120), color=sys.stdout.isatty()
     )

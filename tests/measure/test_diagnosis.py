@@ -154,6 +154,18 @@ class TestCommand:
         assert "FULLY_CONNECTED #0" in done.stdout
         assert "does not load by its builtin kernels" in done.stderr
 
+    def test_a_sound_file_that_is_fed_wrongly_is_told_so_first(self, tmp_path):
+        folder = make_model(tmp_path / "models" / "tiny")
+        (folder / "copy.tflite").write_bytes(network(1.0001 * WEIGHTS))
+        with (folder / "model.toml").open("a", encoding="utf-8") as manifest:
+            manifest.write("input_scale = 0.01\n")  # of the last variant, a copy of the float file
+        done = explain(tmp_path, "tiny", "copy", store=tmp_path / "store")
+        assert done.returncode == 0, done.stderr
+        first, _, rest = done.stdout.partition("\n\n")
+        assert first.startswith("before any layer: its input domain is another one: fed with the source's own values")
+        assert first.endswith("write neither input_scale nor input_offset")
+        assert "FULLY_CONNECTED #0" in rest
+
     def test_float32_itself_is_a_wrong_request(self, tmp_path):
         make_model(tmp_path / "models" / "tiny")
         done = explain(tmp_path, "tiny", "float32", store=tmp_path / "store")
