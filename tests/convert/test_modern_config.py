@@ -43,6 +43,18 @@ def test_settings_that_say_something_are_refused(given):
         first(layer("Thing", **given))
 
 
+def test_a_lambdas_bytecode_gets_a_node_of_its_own():
+    given = {
+        "function": ["4wEA", None, None],
+        "function_type": "lambda",
+        "module": "__main__",
+        "output_shape_type": "raw",
+    }
+    node = modern(model(layer("Lambda", **given)), lambda _: frozenset({"function"}))["config"]["layers"][0]
+    code = {"class_name": "__lambda__", "config": {"code": "4wEA", "defaults": None, "closure": None}}
+    assert node["config"] == {"name": "lambda", "function": code}
+
+
 def test_a_layer_that_is_gone_is_named_with_the_way_out():
     with pytest.raises(ModelError, match="it has no layer LocallyConnected1D") as refused:
         first(layer("LocallyConnected1D"))

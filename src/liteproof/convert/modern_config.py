@@ -101,6 +101,8 @@ def _layer(node: Any, accepts: Accepts) -> Any:
         config["dtype"] = config["dtype"]["config"]["name"]
     if isinstance(config.get("axis"), list) and len(config["axis"]) == 1:
         config["axis"] = config["axis"][0]
+    if kind == "Lambda":
+        config.update(_code(config))
     known = accepts(kind)
     if known is None:
         raise no_way(f"it has no layer {kind} ('{config.get('name')}')")
@@ -109,6 +111,18 @@ def _layer(node: Any, accepts: Accepts) -> Any:
             raise no_way(f"its {kind} has no setting {key} = {config[key]!r} ('{config.get('name')}')")
         del config[key]
     return node
+
+
+def _code(config: Any) -> dict[str, Any]:
+    """A Lambda's bytecode, which Keras 2 keeps in a list, as a node; the types beside it say nothing then."""
+    if config.get("function_type") != "lambda":
+        return {}
+    code, defaults, closure = config["function"]
+    given = {"code": code, "defaults": defaults, "closure": closure}
+    said = {"function_type": None, "module": None}
+    if config.get("output_shape_type", "raw") == "raw":
+        said |= {"output_shape_type": None, "output_shape_module": None}
+    return {"function": {"class_name": "__lambda__", "config": given}, **said}
 
 
 def _says_nothing(key: str, value: Any) -> bool:

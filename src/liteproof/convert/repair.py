@@ -124,9 +124,8 @@ def repair(
             str(Path(permission.root).absolute()), permission.trust, permission.custom_objects,
         )  # fmt: skip
         wrote = file.version if file else None
-        progress(
-            f"reading {source.name} by {'legacy Keras' if reads == LEGACY else 'Keras 3'} (written by {wrote or '?'})"
-        )
+        by = "legacy Keras" if reads == LEGACY else "Keras 3"
+        progress(f"reading {source.name} by {by} (written by Keras {wrote or '?'})")
         _run(order)
         progress(f"writing {out.name} by Keras 3, and comparing {SAMPLES} answers")
         done = msgspec.json.decode(_run(msgspec.structs.replace(order, step="write")), type=Repaired)
