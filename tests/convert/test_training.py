@@ -1,5 +1,7 @@
 """Real trainings: what comes of them keeps the gates, and what only looks like it does not."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -215,3 +217,11 @@ def test_several_inputs_are_trained_together(train_two, tmp_path):
 def test_several_outputs_are_refused(train_two, sources):
     event = train_two(sources / "two.keras")
     assert (event.kind, "the source has 2 outputs" in event.reason) == ("failed", True)
+
+
+def test_a_missing_package_is_said_with_the_command(shop, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_model_optimization.quantization.keras", None)
+    _, event = shop.train("aware")
+    assert event.kind == "usage"
+    assert event.error[0].startswith("tensorflow_model_optimization is not installed")
+    assert event.error[3] == "pip install 'liteproof[train]'"
