@@ -459,12 +459,15 @@ def decode(text: bytes | str) -> Plan:
 def float_io_twin(model: Model, variant: Variant) -> Variant | None:
     """The variant with the same integer inside and float ends: int8's and uint8's is int8_float_io.
 
-    Only variants that one toolchain made from the same calibration are twins; a file that was handed over has none.
+    Only variants that one toolchain made from the same weights and calibration are twins; a file that was handed over
+    has none.
     """
     if not variant.promise.integer_io or variant.promise.rules or variant.file is not None:
         return None
+    weights = same_weights_key(model, variant)
     for other in model.variants:
-        if other.recipe == "int8_float_io" and other.file is None and other.toolchain == variant.toolchain:
+        alike = other.file is None and other.toolchain == variant.toolchain
+        if other.recipe == "int8_float_io" and alike and same_weights_key(model, other) == weights:
             return other
     return None
 

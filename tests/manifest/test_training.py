@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from liteproof.checks import METRICS
-from liteproof.plan import same_weights_key, unmet
+from liteproof.plan import float_io_twin, same_weights_key, unmet
 from tests.manifest.build import images
 
 QAT = "[variants.qat_int8]\nepochs = 2\n"
@@ -125,3 +125,11 @@ def test_only_a_keras_source_can_be_trained(repository, model):
     model.replace("model.keras", "saved")
     model.add(QAT)
     assert "trains the source, which is a SavedModel" in repository.refused()
+
+
+def test_a_variant_that_was_trained_further_is_no_twin_of_one_that_was_not(trained):
+    """Its outputs are other ones by design: they are not held to those of the source's int8_float_io."""
+    (model,) = trained.load().models
+    assert float_io_twin(model, trained.variant("int8")).name == "int8_float_io"
+    assert float_io_twin(model, trained.variant("pruned_int8")) is None
+    assert float_io_twin(model, trained.variant("qat_int8")) is None
