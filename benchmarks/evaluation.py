@@ -161,13 +161,13 @@ def speed(scratch: Path, file: Path, samples: int, turns: int) -> None:
 
 
 def growth_with_samples(scratch: Path, file: Path, sizes: list[int]) -> None:
-    """Time of judging by the number of samples."""
+    """Processor time of judging by the number of samples."""
     times = []
     for size in sizes:
         case = subject_of(make_model(scratch / f"samples-{size}", "digits-mobilenet", file, size))
-        started = time.perf_counter()
+        started = time.process_time()
         judge(case)
-        times.append(time.perf_counter() - started)
+        times.append(time.process_time() - started)
         shutil.rmtree(scratch / f"samples-{size}")
     print_growth("samples", sizes, times)
 
@@ -187,7 +187,7 @@ def print_growth(what: str, sizes: list[int], times: list[float]) -> None:
     off = max(abs(base + slope * size - seconds) / seconds for size, seconds in zip(sizes, times, strict=True))
     exponent = np.polyfit(np.log(sizes), np.log(np.maximum(np.array(times) - max(base, 0.0), 1e-9)), 1)[0]
     print(f"### Growth with {what}\n")
-    print(f"| {what} | seconds | the line |\n|---:|---:|---:|")
+    print(f"| {what} | processor seconds | the line |\n|---:|---:|---:|")
     for size, seconds in zip(sizes, times, strict=True):
         print(f"| {size:,} | {seconds:.2f} | {base + slope * size:.2f} |")
     print(
