@@ -4,6 +4,7 @@ import pytest
 
 from liteproof.errors import ModelError
 from liteproof.measure.activations import activation_overflow, activation_ranges
+from liteproof.measure.outputs import codes_of
 from liteproof.measure.runtime import open_session
 from liteproof.tflite.reader import read_model
 from tests.corpus.files import corpus, quantized
@@ -35,3 +36,8 @@ def test_zero_point_beyond_the_codes_spans_no_range(zero_point):
     assert "input" in {found.place for found in activation_ranges(float32, healthy, seen)}
     assert "input" not in {found.place for found in ranges}
     assert activation_overflow(ranges).value is not None
+
+
+def test_an_output_of_a_type_that_is_none_has_no_codes():
+    assert codes_of(read_model(quantized().content), 4) is not None
+    assert codes_of(read_model(quantized(4, type=99).content), 4) is None

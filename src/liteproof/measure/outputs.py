@@ -23,8 +23,7 @@ from liteproof.errors import Unmeasured
 from liteproof.measure.blocks import blocks, by_row
 from liteproof.measure.decisions import SUM_TOLERANCE, UNDECIDED, Floats, are_probabilities, clear_cases, decisions
 from liteproof.statistics import wilson, wilson_samples_to_settle, wilson_upper
-from liteproof.tflite.arithmetic import type_range
-from liteproof.tflite.facts import FLOAT_TYPES
+from liteproof.tflite.arithmetic import carries_codes, type_range
 from liteproof.tflite.layers import conversions_before
 from liteproof.tflite.reader import Model
 
@@ -59,7 +58,7 @@ def codes_of(model: Model, tensor: int) -> Codes | None:
     """
     tensors = model.subgraphs[0].tensors
     for found in (tensors[tensor], tensors[conversions_before(model, tensor)]):
-        if found.type not in FLOAT_TYPES and found.quantization.kind == "per_tensor":
+        if carries_codes(found.type) and found.quantization.kind == "per_tensor":
             low, high = type_range(found.type)
             step, zero_point = float(found.quantization.scales[0]), int(found.quantization.zero_points[0])
             return Codes(step, (low - zero_point) * step, (high - zero_point) * step)

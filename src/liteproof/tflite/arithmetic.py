@@ -34,6 +34,11 @@ _CODE_TYPES = {
 }
 
 
+def carries_codes(tensor_type: str) -> bool:
+    """Whether a tensor of this type can hold codes; a damaged file may name a type that is none."""
+    return tensor_type in _CODE_TYPES
+
+
 def type_range(tensor_type: str | npt.DTypeLike) -> tuple[int, int]:
     """The smallest and the largest code of a tensor type, such as "INT4" or `np.int8`.
 
