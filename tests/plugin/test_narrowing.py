@@ -38,7 +38,7 @@ def test_options_that_do_not(option):
 
 @pytest.mark.parametrize("error", [UsageError("cannot write: the disk is full"), OSError(28, "No space left")])
 def test_a_release_that_cannot_be_written_withdraws_the_grant(tmp_path, monkeypatch, error):
-    def fail(self, folder):
+    def fail(self, results, folder):
         raise error
 
     monkeypatch.setattr(SignOffRun, "_write", fail)
