@@ -39,12 +39,18 @@ def test_a_good_a_broken_and_a_deadly_model_in_one_run(image_model, sources, sto
     damage = "the source of broken does not load: it is damaged: a .keras file is a zip archive, and this is none"
     assert set(reasons(store, broken).values()) == {damage}
     assert store.failure(broken.reference_key) == damage
-    died = "int8 of deadly cannot be converted by tensorflow: the process died of SIGSEGV: about to die"
+    died = "the calibration set of deadly cannot be made: the process died of SIGSEGV: about to die"
     assert reasons(store, deadly) == {"float32": None, "int8": died, "int4": None}
     assert capfd.readouterr() == ("", "")  # what TensorFlow and callables write stays in the workers' logs
 
     wanted = {(task.model.name, task.name) for task in missing(plan, store)}
-    assert wanted == {("broken", "float32"), ("broken", "reference"), ("broken", "int4"), ("deadly", "int8")}
+    assert wanted == {
+        ("broken", "float32"),
+        ("broken", "reference"),
+        ("broken", "int4"),
+        ("deadly", "calibration"),
+        ("deadly", "int8"),
+    }
 
 
 def test_a_source_that_needs_trust_stops_the_run(image_model, sources, store):
