@@ -28,7 +28,7 @@ import pytest
 from liteproof.checks import Check
 from liteproof.errors import UsageError
 from liteproof.measure.machine import describe_machine
-from liteproof.measure.subject import identity
+from liteproof.measure.opened import identity
 from liteproof.plan import Case, File
 from liteproof.plugin.acceptance_run import AcceptanceRun
 from liteproof.plugin.deaths import report_taken_over
