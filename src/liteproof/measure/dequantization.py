@@ -104,7 +104,8 @@ def io_mismatch(integer_outputs: Array, float_outputs: Array, scale: float) -> M
         if wrong.any():
             rows = np.flatnonzero(wrong.reshape(len(wrong), -1).any(axis=1))
             first = int(rows[0]) + start if first is None else first
-            largest = float(np.maximum(largest, (np.abs(ours.astype(np.float64) - theirs) / scale).max()))
+            steps = np.abs(ours[wrong].astype(np.float64) - theirs[wrong]) / scale
+            largest = float(np.maximum(largest, steps.max()))
             different += int(np.count_nonzero(wrong))
     share = different / integer_outputs.size
     if first is None:
