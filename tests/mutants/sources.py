@@ -43,12 +43,14 @@ def main(folder: Path, out: Path) -> None:
 
 def retrained(folder: Path, model: Any) -> Any:
     """Another training run by the model's own script."""
+    import keras
+
     from fixtures import digits
     from models import training
 
     script = load_script(folder / "train.py")
     script.SEED, script.EPOCHS = SEED, EPOCHS[folder.name]
-    training.make_reproducible(SEED)
+    training.make_reproducible(keras, SEED)
     if folder.name == "digits":
         model = script.build()
     script.fit(model, digits.load().training)

@@ -325,7 +325,7 @@ def _named(batch: object, making: Making) -> dict[str, Array]:
     arrays = dict(batch) if isinstance(batch, Mapping) else {SINGLE: batch}
     if labels is not None:
         arrays[making.labels or LABELS] = labels
-    found = {str(name): np.asarray(array) for name, array in arrays.items()}
+    found = {str(name): _float32(np.asarray(array)) for name, array in arrays.items()}
     if making.labels is None:
         found.pop(LABELS, None)
     elif making.labels not in found:
@@ -347,3 +347,8 @@ def _named(batch: object, making: Making) -> dict[str, Array]:
                 where=making.callable or "",
             )
     return found
+
+
+def _float32(array: Array) -> Array:
+    """Floats as models compute them: a function's own steps decide by chance whether a batch comes in float64."""
+    return array.astype(np.float32) if array.dtype.kind == "f" else array

@@ -118,8 +118,8 @@ def encode(results: Results) -> bytes:
     """As indented JSON, in the documented order of keys."""
     document = msgspec.to_builtins(results)
     for name in ("signoff", "fingerprints"):
-        if not document[name]:
-            document.pop(name)  # of results that were read without one there is none
+        if not document.get(name):
+            document.pop(name, None)  # of results that were read without one there is none
     ordered = {"schema": document.pop("schema"), **document}
     return msgspec.json.format(msgspec.json.encode(ordered), indent=1) + b"\n"
 

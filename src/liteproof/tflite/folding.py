@@ -38,10 +38,9 @@ class Folded(Parameter):
 
     folded: npt.NDArray[np.float32]
 
-    @property
-    def values(self) -> npt.NDArray[np.float32]:
-        """The real values after folding."""
-        return self.folded
+    def rows(self, rows: slice) -> npt.NDArray[np.float32]:
+        """The real values of some rows after folding."""
+        return self.folded[rows]
 
 
 def as_fed(matching: Matching, domains: Mapping[int, InputDomain]) -> Matching:
