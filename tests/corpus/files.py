@@ -213,6 +213,7 @@ def references() -> Part:
     yield "operator_writes_nowhere", with_operators(replace(DENSE, outputs=(99,)), SOFTMAX)
     yield "operator_writes_minus_one", with_operators(replace(DENSE, outputs=(-1,)), SOFTMAX)
     yield "operator_reads_what_it_writes", with_operators(replace(DENSE, inputs=(3, 1, 2)), SOFTMAX)
+    yield "operator_reads_weights_as_samples", with_operators(replace(DENSE, inputs=(1, 1, 2)), SOFTMAX)
     yield "operators_in_a_ring", with_operators(replace(DENSE, inputs=(4, 1, 2)), SOFTMAX)
     yield "operators_backwards", with_operators(SOFTMAX, DENSE)
     yield "operator_writes_weights", with_operators(DENSE, replace(SOFTMAX, outputs=(1,)))

@@ -101,7 +101,7 @@ class Subject(CaseFiles):
     def every_output(self) -> tuple[Output, ...]:
         """Each output of the source on the evaluation set with the variant's, in the source's order."""
         return tuple(
-            Output(name, reference, self._answers[self._places[name]], self.codes_of(name))
+            Output(name, reference, self._answer(name), self.codes_of(name))
             for name, reference in self._opened.reference(self.model).items()
         )
 
@@ -151,7 +151,18 @@ class Subject(CaseFiles):
     @property
     def outputs(self) -> Array:
         """The variant's decisive output on the evaluation set, dequantized to float32, shape (n, …)."""
-        return self._answers[self._places[self.decisive]]
+        return self._answer(self.decisive)
+
+    def _answer(self, output: str) -> Array:
+        """An output by the source's name, of the shape that the source's has."""
+        found, wanted = self._answers[self._places[output]], self._opened.reference(self.model)[output]
+        if found.shape != wanted.shape:
+            raise Unmeasured(
+                f"the file answers a sample with an array of shape {list(found.shape[1:])}",
+                expected=f"the shape of the source's output '{output}': {list(wanted.shape[1:])}",
+                where="see the suite identity",
+            )
+        return found
 
     @cached_property
     def _answers(self) -> tuple[Array, ...]:
