@@ -127,6 +127,13 @@ def test_the_sources_name_for_a_layer(tensor, name):
     assert dataclasses.replace(trace(FLOAT32, INT8, X[:1])[1], tensor=tensor).name == name
 
 
+def test_layers_need_not_run_alone_for_the_drift():
+    def noise(layers):
+        return [(layer.place, layer.sqnr_db) for layer in layers]
+
+    assert noise(trace(FLOAT32, INT8, X, alone=False)) == noise(trace(FLOAT32, INT8, X))
+
+
 def test_drift_is_the_noise_of_each_layer_in_the_order_of_the_graph():
     found = drift(trace(FLOAT32, INT8, X))
     assert [name for name, _ in found] == [layer.name for layer in trace(FLOAT32, INT8, X)]

@@ -141,6 +141,7 @@ def trace(
     *,
     runtime: str | None = None,
     threads: int = 1,
+    alone: bool = True,
 ) -> tuple[LayerError, ...]:
     """Run both files on samples and compare them layer by layer, in the variant's order.
 
@@ -151,6 +152,8 @@ def trace(
         fed_with: The same samples as the variant takes them; None: as they are.
         runtime: As `open_session` takes it.
         threads: Threads for one inference.
+        alone: Whether each float32 layer is also run alone on what the variant's layer gets, which takes the memory of
+            the float32 file twice more. Without it a layer's own error is the whole one.
 
     Raises:
         ModelError: A file does not load, or no layer of one is found in the other.
@@ -166,7 +169,7 @@ def trace(
     options: dict[str, Any] = {"runtime": runtime, "threads": threads, "kernels": "builtin"}
     theirs = open_session(float32, preserve_all_tensors=True, **options)
     ours = open_session(variant, preserve_all_tensors=True, **options)
-    alone = _Excerpts(float32.read_bytes(), models[0], pairs, options)
+    excerpts = _Excerpts(float32.read_bytes(), models[0], pairs, options) if alone else None
     tallies = {pair.variant.place: _Tally(models[1].subgraphs[0].tensors[pair.variant.output]) for pair in pairs}
     ends = _Ends(models[1])
     own = values if fed_with is None else fed_with
@@ -175,9 +178,10 @@ def trace(
         _infer(ours, sample)
         held = _Held(ours, models[1])
         ends.add(held, ours, sample)
-        for pair, expected in alone.run(held):
+        for pair, expected in excerpts.run(held) if excerpts else ((pair, None) for pair in pairs):
             whole = theirs.fetch_tensor(pair.float32.output)
-            tallies[pair.variant.place].add(held.raw(pair.variant.output), expected, whole)
+            raw = held.raw(pair.variant.output)
+            tallies[pair.variant.place].add(raw, whole if expected is None else expected, whole)
     measured = [tally.error(place) for place, tally in tallies.items() if tally.samples]
     return (*ends.inputs(), *measured, *ends.outputs())
 

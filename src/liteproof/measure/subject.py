@@ -306,9 +306,16 @@ class Subject(CaseFiles):
     def _trace(self) -> layers.Drift:
         few = self.evaluation.at(self.evaluation.evenly(TRACED))
         runtime, threads = self.runtime_name, self.target.threads
-        fed_with = self.as_fed(few).x
         return layers.drift(
-            layers.trace(self.float32.path, self.file.path, few.x, fed_with, runtime=runtime, threads=threads)
+            layers.trace(
+                self.float32.path,
+                self.file.path,
+                few.x,
+                self.as_fed(few).x,
+                runtime=runtime,
+                threads=threads,
+                alone=False,
+            )
         )
 
     def answers_for_parity(self, kernels: Kernels) -> tuple[str, Array]:
