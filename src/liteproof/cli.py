@@ -426,11 +426,11 @@ def _prepared(models: Sequence[Path], model: str, variant: str) -> Subject:
 
 
 def _store(_: argparse.Namespace) -> int:
-    from liteproof.pruning import holdings, limit_of
     from liteproof.report.store_table import HEADINGS, rows
     from liteproof.report.terminal import show_rows
     from liteproof.report.wording import size
     from liteproof.store import Store
+    from liteproof.store_pruning import holdings, limit_of
 
     store = Store.default()
     held = holdings(store)
@@ -442,9 +442,9 @@ def _store(_: argparse.Namespace) -> int:
 
 
 def _prune(options: argparse.Namespace) -> int:
-    from liteproof.pruning import bytes_of, limit_of, prune, seconds_of
     from liteproof.report.wording import size
     from liteproof.store import Store
+    from liteproof.store_pruning import bytes_of, limit_of, prune, seconds_of
 
     unused = seconds_of(options.older_than, "--older-than") if options.older_than else None
     most = bytes_of(options.max_size, "--max-size") if options.max_size else limit_of()

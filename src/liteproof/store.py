@@ -136,7 +136,8 @@ class Store:
     """A folder of entries and blobs. Two processes may use one store at once.
 
     When an entry was last used is the modification time of its record, to the hour; access times would not do, as most
-    systems do not keep them. What is used least goes first (`liteproof.pruning`), and never while somebody is `in_use`.
+    systems do not keep them. What is used least goes first (`liteproof.store_pruning`), and never while somebody is
+    `in_use`.
     """
 
     def __init__(self, root: Path) -> None:

@@ -34,8 +34,8 @@ from liteproof.plugin.termination import Termination
 if TYPE_CHECKING:
     from liteproof.plugin.replay import Replay
     from liteproof.plugin.signoff import SignOffRun
-    from liteproof.pruning import Pruned
     from liteproof.report.results import Results
+    from liteproof.store_pruning import Pruned
 
 Reporting = Generator[None, pytest.TestReport, pytest.TestReport]
 NOTHING_CHECKED = pytest.ExitCode.NO_TESTS_COLLECTED
@@ -72,7 +72,7 @@ class Gate:
             self.run.plan = plans.decode(cast("Any", self.config).workerinput["liteproof_plan"])
             self.run.bench.root = self.run.plan.root
             return
-        from liteproof.pruning import limit_of
+        from liteproof.store_pruning import limit_of
 
         try:
             self.run.plan = self._load_plan(session.config)
@@ -305,7 +305,7 @@ class Gate:
 
     def _keep_store_small(self, config: pytest.Config) -> None:
         """What was judged stays judged, whatever becomes of the store afterwards."""
-        from liteproof.pruning import keep_within
+        from liteproof.store_pruning import keep_within
 
         self._held.close()
         try:

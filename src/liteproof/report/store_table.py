@@ -11,8 +11,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-from liteproof.pruning import Held
 from liteproof.report.wording import size
+from liteproof.store_pruning import Held
 
 HEADINGS = ("model", "kind", "contents", "size", "last used", "pinned")
 

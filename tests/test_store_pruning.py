@@ -7,8 +7,8 @@ import pytest
 
 from liteproof.cli import main
 from liteproof.errors import UsageError
-from liteproof.pruning import holdings, keep_within, prune
 from liteproof.store import Store
+from liteproof.store_pruning import holdings, keep_within, prune
 
 DAY = 86400.0
 
