@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from liteproof.arrays import UNREADABLE, open_arrays
 from liteproof.errors import UsageError
 from liteproof.manifest.data import Array, Arrays, require_fit
 from liteproof.manifest.place import clean, shown
@@ -104,11 +104,8 @@ def _arrays(path: Path) -> dict[str, Values]:
             next='numpy.savez("data.npz", x=x, y=y)',
         )
     try:
-        if path.suffix == ".npy":
-            return {"x": np.load(path, allow_pickle=False, mmap_mode="r")}
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        return open_arrays(path)
+    except UNREADABLE as error:
         raise UsageError(
             f"cannot read the arrays: {clean(str(error))}",
             expected="plain arrays of numbers; objects are never unpickled",
