@@ -183,7 +183,7 @@ def detect(model: str, store: Store, scratch: Path) -> Detection:
     mutants = {kind.name: mutate(kind, origin) for kind in kinds_of(model)}
     folders = [*_healthy(model, origin, scratch), *_spoiled(model, mutants, scratch)]
     private = Store(scratch / "store")
-    _share(resolve(folder_of(model), store), store, private)
+    _share(model, store, private)
     with ThreadPoolExecutor(1) as beside:
         asked = beside.submit(_answers, model, origin, mutants, store, scratch)
         checks = _judge(folders, private, scratch)
@@ -232,8 +232,9 @@ def _with_files(folder: Path, model: str, files: Mapping[str, bytes], claims: Ma
     return write_model(folder, model, variants)
 
 
-def _share(model: Any, store: Store, private: Store) -> None:
+def _share(name: str, store: Store, private: Store) -> None:
     """Give a run's own store what is healthy, so that it is not converted again."""
+    model = resolve(folder_of(name), store, rounded_variants(name))
     for key in {model.float32_key, model.reference_key, *(variant.key for variant in model.variants)}:
         found = entry(store, key)
         private.put(key, found.path, suffix=found.path.suffix, meta=found.meta)

@@ -59,9 +59,9 @@ def arrays(name: str, which: str) -> dict[str, np.ndarray]:
         return {key: archive[key] for key in archive.files}
 
 
-def resolve(folder: Path, store: Store) -> Model:
-    """A model folder's plan."""
-    return load_plan([folder], root=ROOT, store=store).models[0]
+def resolve(folder: Path, store: Store, names: Sequence[str] = ()) -> Model:
+    """A model folder's plan, with these variants; with every one, if none is named."""
+    return load_plan([folder], variant_names=names, root=ROOT, store=store).models[0]
 
 
 def convert(folder: Path, store: Store, names: Sequence[str] = ()) -> dict[str, bytes]:
