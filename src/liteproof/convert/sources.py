@@ -71,8 +71,13 @@ def export(source: Source, folder: Path) -> None:
     import tensorflow as tf
 
     module = tf.Module()
-    module.owner = None if _freezable(source.function) else source.owner
-    function = source.function if module.owner is not None else _frozen(source.function)
+    if _freezable(source.function):
+        function = _frozen(source.function)
+    else:
+        function, module.owner = source.function, source.owner
+        # Through Keras' objects the converter does not find the values of variables, and writes a file that reads them
+        # without anybody having set them.
+        module.weights = list(function.variables)
     serve = tf.function(lambda **values: _named(function(**values), source.outputs), autograph=False)
     specs = {given.name: tf.TensorSpec(given.shape, given.dtype, given.name) for given in source.inputs}
     module.function = function
@@ -89,8 +94,12 @@ def exported_inputs(folder: Path) -> tuple[Input, ...]:
 
 
 def _freezable(function: Any) -> bool:
-    """Whether all that it holds are weights. Tables and other resources cannot become constants."""
-    return len(function.captured_inputs) == len(function.variables)
+    """Whether all that it holds are weights and constants. Tables and other resources cannot become constants."""
+    import tensorflow as tf
+
+    weights = {id(variable.handle) for variable in function.variables}
+    resources = (held for held in function.captured_inputs if held.dtype in (tf.resource, tf.variant))
+    return all(id(held) in weights for held in resources)
 
 
 def _frozen(function: Any) -> Any:

@@ -1,0 +1,52 @@
+"""What is exported from a source gives the converter all of its values, whatever its layers hold them in."""
+
+import numpy as np
+import pytest
+
+from liteproof.convert.sources import export, from_keras
+from liteproof.convert.tensorflow_recipes import convert
+from liteproof.measure.runtime import open_session
+from liteproof.tflite.reader import read_model
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def keras():
+    return pytest.importorskip("keras")
+
+
+def normalized(keras):
+    """A layer whose mean and variance are neither weights nor in the graph: constants that its function captures."""
+    values = keras.layers.Input((3,))
+    scaled = keras.layers.Normalization(mean=[1.0, 200.0, -30.0], variance=[4.0, 900.0, 0.01])(values)
+    return keras.Model(values, keras.layers.Dense(2)(scaled))
+
+
+def looked_up(keras):
+    """A table, which cannot become a constant, beside weights that can."""
+    words = keras.layers.Input((3,), dtype="int64")
+    numbers = keras.layers.IntegerLookup(vocabulary=[1, 5, 7])(words)
+    return keras.Model(words, keras.layers.Dense(2)(keras.layers.Flatten()(keras.layers.Embedding(9, 4)(numbers))))
+
+
+def converted(model, folder, **more):
+    export(from_keras(model), folder / "exported")
+    path = folder / "float32.tflite"
+    path.write_bytes(convert("float32", folder / "exported", None, **more))
+    return path
+
+
+def test_constants_that_a_layer_holds_are_frozen_with_its_weights(keras, tmp_path):
+    model = normalized(keras)
+    path = converted(model, tmp_path)
+    sample = np.float32([[2.0, 190.0, -30.1]])
+    (answered,) = open_session(path).predict(sample)
+    np.testing.assert_allclose(answered, model.predict(sample, verbose=0), rtol=1e-5)
+
+
+def test_weights_beside_a_table_are_constants_of_the_file(keras, tmp_path):
+    model = read_model(converted(looked_up(keras), tmp_path, select_tf_ops=True))
+    operators = {code.name for code in model.operator_codes}
+    assert "FlexLookupTableFindV2" in operators
+    assert not operators & {"VAR_HANDLE", "READ_VARIABLE"}
