@@ -346,7 +346,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             _metric(
                 "activation_range_use",
                 "at_least",
-                "smallest share of an activation's range that float32's span on the evaluation set",
+                "smallest share of an activation's range that float32's values need on the evaluation set",
                 "ratio",
                 needs=("integer_activations", "float32_of_same_weights"),
                 default=0.125,

@@ -101,6 +101,38 @@ def test_range_that_is_sixteen_times_too_long_fails(factor, expected):
     assert verdict(measurement) is expected
 
 
+@pytest.mark.parametrize(("factor", "expected"), [(1.0, Verdict.PASS), (4.0, Verdict.PASS), (16.0, Verdict.FAIL)])
+def test_int16_behind_a_relu_is_held_to_what_a_symmetric_range_has_to_be(factor, expected):
+    scale = 25.5 / 32767 * factor
+    variant = chain("RELU", "ABS", "SOFTMAX", scale=scale, zero_point=0, type_="INT16")
+    measurement = activation_range_use(ranges(variant)[1:])
+    assert measurement.value == pytest.approx(1 / factor, rel=1e-4)
+    assert verdict(measurement) is expected
+
+
+def test_int8_behind_a_relu_has_a_zero_point_to_move():
+    measurement = activation_range_use(ranges(chain("RELU", "ABS", "SOFTMAX", scale=0.2, zero_point=0))[1:])
+    assert measurement.value == pytest.approx(0.5)
+
+
+MULTIPLIED = {0: (-3.0, 12.7), 1: (0.0, 2.55), 2: (0.0, 51.0), 3: (0.0, 1.0)}
+
+
+def test_range_of_what_overwrites_a_tensor_is_told_by_the_operator():
+    float32, variant = chain("RELU", "MUL", "SOFTMAX", scale=None), chain("RELU", "MUL", "SOFTMAX", scale=0.2)
+    measurement = activation_range_use(activation_ranges(float32, variant, MULTIPLIED)[1:])
+    assert measurement.value == pytest.approx(0.05)
+    assert "what MUL #1 makes of it" in measurement.causes[0]
+    assert "LiteRT Quantizer" in measurement.next
+
+
+@pytest.mark.parametrize("scale", [0.02, 0.8])
+def test_range_that_the_next_operator_does_not_explain_is_the_calibration_sets(scale):
+    float32, variant = chain("RELU", "MUL", "SOFTMAX", scale=None), chain("RELU", "MUL", "SOFTMAX", scale=scale)
+    measurement = activation_range_use(activation_ranges(float32, variant, MULTIPLIED)[1:])
+    assert "outlier" in measurement.causes[0]
+
+
 @pytest.mark.parametrize("measure", [activation_clipping_lsb, activation_overflow, activation_range_use])
 def test_nothing_to_compare_is_unmeasured(measure):
     with pytest.raises(Unmeasured):

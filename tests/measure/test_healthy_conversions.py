@@ -14,7 +14,7 @@ from liteproof.checks import METRICS, Verdict, judge
 from liteproof.convert.conversion import prepare
 from liteproof.manifest.description import describe
 from liteproof.manifest.resolve import load_plan
-from liteproof.measure import identity, weights
+from liteproof.measure import activations, identity, weights
 from liteproof.measure.subject import Bench
 from liteproof.plan import unmet
 from liteproof.recipes import RECIPES
@@ -55,6 +55,8 @@ def measured(case):
     yield weights.bias_error_lsb(case.matching)
     yield weights.weight_correlation(case.matching)
     yield weights.unusable_weights(case.matching)
+    if case.variant.promise.quantized_activations:
+        yield activations.activation_range_use(case.activation_ranges("evaluation"))
 
 
 @pytest.mark.slow
@@ -68,6 +70,39 @@ def test_healthy_conversions_pass_with_the_default_limits(cases):
     ]
     assert len(cases) >= 8 + len(BY_LITERT)
     assert missed == []
+
+
+@pytest.fixture(scope="module")
+def normalised_behind_relu(tmp_path_factory):
+    """A network whose batch normalization follows a ReLU, so that it stays an operator MUL; by both toolchains."""
+    store, folder = Store(tmp_path_factory.mktemp("store")), tmp_path_factory.mktemp("models") / "gesture"
+    shutil.copytree(MODELS / "gesture", folder)
+    with (folder / "model.toml").open("a", encoding="utf-8") as manifest:
+        manifest.write('\n[variants.int8_litert]\nrecipe = "int8"\ntoolchain = "litert"\n')
+    plan = load_plan([folder], variant_names=["int8", "int16x8", "int8_litert"], root=folder, store=store)
+    prepare(plan, store)
+    bench = Bench(store)
+    return {case.variant.name: bench.subject(case).activation_ranges("evaluation") for case in plan.cases()}
+
+
+@pytest.mark.slow
+def test_int16_behind_a_relu_uses_as_much_of_its_range_as_int8(normalised_behind_relu):
+    int8, int16x8 = (activations.activation_range_use(normalised_behind_relu[name]) for name in ("int8", "int16x8"))
+    assert int16x8.value == pytest.approx(int8.value, rel=0.01)
+    assert judge(int16x8, METRICS["activation_range_use"].default).verdict is Verdict.PASS
+
+
+@pytest.mark.slow
+def test_tensorflows_converter_gives_what_is_overwritten_the_range_of_both(normalised_behind_relu):
+    worst = {
+        name: min(ranges, key=lambda found: found.use)
+        for name, ranges in normalised_behind_relu.items()
+        if name != "int16x8"
+    }
+    assert worst["int8"].place == "FULLY_CONNECTED #0"
+    assert worst["int8"].overwritten_by == "MUL #1"
+    assert worst["int8_litert"].overwritten_by is None
+    assert worst["int8_litert"].use > 0.75
 
 
 @pytest.mark.slow
