@@ -106,6 +106,17 @@ def test_tensorflows_converter_gives_what_is_overwritten_the_range_of_both(norma
 
 
 @pytest.mark.slow
+def test_what_is_handed_to_no_delegate_the_builtin_kernels_answer_alike(cases):
+    """So that the suites need not compute it twice."""
+    alone = [case for case in cases if not case.open().hands_over]
+    assert "int16x8" in {case.variant.name for case in alone}
+    for case in alone:
+        few = case.inputs.at(case.inputs.evenly(20)).x
+        shipped, builtin = case.open().predict(few), case.open("builtin").predict(few)
+        assert [array.tobytes() for array in shipped] == [array.tobytes() for array in builtin]
+
+
+@pytest.mark.slow
 def test_float32_gives_the_sources_outputs_to_float_accuracy(cases):
     (case,) = [case for case in cases if case.variant.name == "float32"]
     error = identity.float32_error(*case.float32_beside_source[case.decisive])

@@ -16,7 +16,6 @@ import numpy as np
 
 from liteproof.errors import Unmeasured
 from liteproof.measure import remembered
-from liteproof.measure.activations import Seen
 from liteproof.measure.cold_start import ColdStarts
 from liteproof.measure.evaluation import Evaluation, read_samples
 from liteproof.measure.machine import describe_machine, half_of_memory_mb
@@ -73,10 +72,8 @@ class Opened:
         self.store = store
         self._evaluations: Recent[Evaluation] = Recent(2)
         self._calibrations: Recent[Evaluation] = Recent(2)
-        self._seen: Recent[Seen] = Recent(4)
         self._flatbuffers: Recent[Flatbuffer] = Recent(2)
         self._facts: Recent[Facts] = Recent(2)
-        self._on_calibration: Recent[tuple[Array, ...]] = Recent(2)
         self._references: Recent[dict[str, Array]] = Recent(2)
         self._diagnoses: Recent[tuple[str, ...]] = Recent(16)
         self._machines: dict[str, Mapping[str, object]] = {}
@@ -109,14 +106,6 @@ class Opened:
     def facts(self, file: Entry) -> Facts:
         """What a float32 file holds."""
         return self._facts.get(file.sha256, lambda: facts(self.flatbuffer(file)))
-
-    def on_calibration(self, case: Case, infer: Callable[[], tuple[Array, ...]]) -> tuple[Array, ...]:
-        """What the float32 file of a case answers to the calibration set, on its target."""
-        return self._on_calibration.get(f"{case.model.name} {case.target.name}", infer)
-
-    def seen(self, name: str, observe: Callable[[], Seen]) -> Seen:
-        """What the float32 variant's activations take on a set of samples."""
-        return self._seen.get(name, observe)
 
     def reference(self, model: Model) -> dict[str, Array]:
         """The source's predictions on the evaluation set, by output name.

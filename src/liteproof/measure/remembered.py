@@ -1,4 +1,4 @@
-"""What need not be computed twice: how a file loaded, what it answered, and whether batches change that.
+"""What need not be computed twice: how a file loaded, what it answered and how, and whether batches change that.
 
 All are functions of the file, the runtime, the machine's processor, the threads and the inputs; all of them are in the
 key. Times are never remembered.
@@ -14,16 +14,21 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
+import numpy as np
 
 from liteproof.arrays import Writer, open_arrays
+from liteproof.measure.activations import Seen
 from liteproof.measure.answers import BATCH, Piece
 from liteproof.measure.layers import Drift
 from liteproof.measure.probe import Outcome
 from liteproof.measure.runtime import Kernels, installed_runtimes
 from liteproof.measure.tensors import Array
 from liteproof.store import Store, digest_of
+
+T = TypeVar("T")
 
 
 @lru_cache
@@ -52,60 +57,82 @@ def _processor() -> str:
 
 def outcome(store: Store, sha256: str, ran_on: Mapping[str, object], probe: Callable[[], Outcome]) -> Outcome:
     """How a file loaded: remembered, or tried now."""
-    key = digest_of({"kind": "outcome", "file": sha256, **ran_on})
-    entry = store.get(key)
-    if entry is not None:
-        return msgspec.json.decode(entry.path.read_bytes(), type=Outcome)
-    found = probe()
     # A hang or a lack of memory may be the machine's trouble of the moment, not the file's.
-    if found.kind not in ("hung", "memory"):
-        store.put(key, msgspec.json.encode(found), suffix=".json", meta={"kind": "outcome"})
-    return found
+    lasting = lambda found: found.kind not in ("hung", "memory")  # noqa: E731
+    return _told(store, "outcome", {"file": sha256, **ran_on}, Outcome, probe, lasting)
 
 
 def drift(
     store: Store, file: str, float32: str, samples: str, ran_on: Mapping[str, object], trace: Callable[[], Drift]
 ) -> Drift:
     """How far each layer of a file is from float32's: remembered, or traced now. All three by digest."""
-    key = digest_of({"kind": "drift", "file": file, "float32": float32, "samples": samples, **ran_on})
-    entry = store.get(key)
-    if entry is not None:
-        return msgspec.json.decode(entry.path.read_bytes(), type=Drift)
-    found = trace()
-    store.put(key, msgspec.json.encode(found), suffix=".json", meta={"kind": "drift"})
-    return found
-
-
-def answers(
-    store: Store, sha256: str, evaluation: str, ran_on: Mapping[str, object], infer: Callable[[], Iterable[Piece]]
-) -> tuple[Array, ...]:
-    """What a file answers to an evaluation set (by digest), in the order of its outputs: remembered or computed.
-
-    Args:
-        store: Where answers are kept; what is returned is mapped from there.
-        sha256: Digest of the file.
-        evaluation: Digest of what it is fed with.
-        ran_on: What else decides the answers.
-        infer: Outputs of some samples after the other, shape (some, …) each.
-    """
-    key = digest_of({"kind": "answers", "file": sha256, "evaluation": evaluation, **ran_on})
-    entry = store.get(key)
-    if entry is None:
-        with store.scratch() as folder:
-            path = folder / "answers.npz"
-            with Writer(path) as out:
-                for piece in infer():
-                    out.append({f"output_{i}": array for i, array in enumerate(piece)})
-            entry = store.put(key, path, suffix=".npz", meta={"kind": "answers"})
-    return tuple(open_arrays(entry.path).values())
+    return _told(store, "drift", {"file": file, "float32": float32, "samples": samples, **ran_on}, Drift, trace)
 
 
 def same_in_batches(
     store: Store, sha256: str, evaluation: str, ran_on: Mapping[str, object], trial: Callable[[], bool]
 ) -> bool:
     """Whether batches change nothing in what a file answers to an evaluation set: remembered, or tried now."""
-    key = digest_of({"kind": "batches", "file": sha256, "evaluation": evaluation, "batch": BATCH, **ran_on})
+    decided_by = {"file": sha256, "evaluation": evaluation, "batch": BATCH, **ran_on}
+    return _told(store, "batches", decided_by, bool, trial)
+
+
+def answers(
+    store: Store, sha256: str, fed_with: str, ran_on: Mapping[str, object], infer: Callable[[], Iterable[Piece]]
+) -> tuple[Array, ...]:
+    """What a file answers, in the order of its outputs: remembered or computed.
+
+    Args:
+        store: Where answers are kept; what is returned is mapped from there.
+        sha256: Digest of the file.
+        fed_with: What tells the samples, and the way that they are fed in: a digest, or words with one.
+        ran_on: What else decides the answers.
+        infer: Outputs of some samples after the other, shape (some, …) each.
+    """
+    return _arrays(store, "answers", {"file": sha256, "evaluation": fed_with, **ran_on}, infer)
+
+
+def seen(store: Store, sha256: str, fed_with: str, ran_on: Mapping[str, object], observe: Callable[[], Seen]) -> Seen:
+    """Smallest and largest value of each tensor of a file on some samples: remembered, or observed now."""
+
+    def table() -> Iterable[Piece]:
+        found = observe()
+        yield np.array(list(found), np.int64), np.array(list(found.values()), np.float64).reshape(-1, 2)
+
+    indices, spans = _arrays(store, "seen", {"file": sha256, "samples": fed_with, **ran_on}, table)
+    return {int(index): (float(low), float(high)) for index, (low, high) in zip(indices, spans, strict=True)}
+
+
+def _told(
+    store: Store,
+    kind: str,
+    decided_by: Mapping[str, object],
+    type_: type[T],
+    make: Callable[[], T],
+    lasting: Callable[[T], bool] = lambda _: True,
+) -> T:
+    """What the store has of this kind, as JSON; else made now, and kept if it is what the next run would find, too."""
+    key = digest_of({"kind": kind, **decided_by})
+    entry = store.get(key)
+    if entry is not None:
+        return msgspec.json.decode(entry.path.read_bytes(), type=type_)
+    found = make()
+    if lasting(found):
+        store.put(key, msgspec.json.encode(found), suffix=".json", meta={"kind": kind})
+    return found
+
+
+def _arrays(
+    store: Store, kind: str, decided_by: Mapping[str, object], make: Callable[[], Iterable[Piece]]
+) -> tuple[Array, ...]:
+    """The arrays that the store has of this kind, mapped from there; made now if it has none."""
+    key = digest_of({"kind": kind, **decided_by})
     entry = store.get(key)
     if entry is None:
-        entry = store.put(key, msgspec.json.encode(trial()), suffix=".json", meta={"kind": "batches"})
-    return msgspec.json.decode(entry.path.read_bytes(), type=bool)
+        with store.scratch() as folder:
+            path = folder / f"{kind}.npz"
+            with Writer(path) as out:
+                for piece in make():
+                    out.append({f"output_{i}": array for i, array in enumerate(piece)})
+            entry = store.put(key, path, suffix=".npz", meta={"kind": kind})
+    return tuple(open_arrays(entry.path).values())

@@ -272,6 +272,11 @@ class Session:
         """Set the model's variables back to where they start."""
         self._graph.interpreter.reset_all_variables()
 
+    @property
+    def hands_over(self) -> bool:
+        """Whether a delegate, XNNPACK included, has any of the graph: if not, the built-in kernels run all of it."""
+        return any(node["op_name"] == "DELEGATE" for node in self._graph.interpreter._get_ops_details())
+
     def tensors(self) -> tuple[TensorSpec, ...]:
         """Every tensor of the main graph that the runtime names."""
         return tuple(_spec(details) for details in self._graph.interpreter.get_tensor_details())

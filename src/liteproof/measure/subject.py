@@ -38,7 +38,6 @@ from liteproof.measure.tensors import Array, TensorSpec, decode, match
 from liteproof.plan import (
     Case,
     float_io_twin,
-    same_weights_key,
 )
 from liteproof.store import Entry, Store, digest_of
 from liteproof.tflite.arithmetic import type_range
@@ -228,8 +227,15 @@ class Subject(CaseFiles):
     @property
     def _float32_on_calibration(self) -> dict[str, Array]:
         """Each output of the float32 `.tflite` on the calibration set, by the source's name."""
-        answers = self._opened.on_calibration(self.case, lambda: tuple(self.open_float32().predict(self.calibration.x)))
-        return self._float32_by_name(answers)
+        samples, sha256 = self._set("calibration")
+        answered = remembered.answers(
+            self._opened.store,
+            self.float32.sha256,
+            sha256,
+            identity(self.target, self.runtime_name),
+            lambda: [self.open_float32().predict(samples.x)],
+        )
+        return self._float32_by_name(answered)
 
     def _float32_by_name(self, answers: Sequence[Array]) -> dict[str, Array]:
         """Answers of the float32 `.tflite`, in its outputs' order, by the source's names."""
@@ -244,12 +250,24 @@ class Subject(CaseFiles):
 
     def activation_ranges(self, on: Literal["calibration", "evaluation"]) -> tuple[ActivationRange, ...]:
         """What each quantized activation can hold, and what the float32 variant's takes on one of the sets."""
-        samples = self.calibration if on == "calibration" else self.evaluation
-        key = same_weights_key(self.model, self.variant)
-        seen = self._opened.seen(f"{self.model.name} {on} {key}", lambda: self._observe(samples))
+        samples, sha256 = self._set(on)
+        seen = remembered.seen(
+            self._opened.store,
+            self.same_weights.sha256,
+            f"{OBSERVED} of {sha256}",
+            identity(self.target, self.runtime_name, "builtin"),
+            lambda: self._observe(samples),
+        )
         ranges = activation_ranges(self.same_weights_flatbuffer, self.flatbuffer, seen)
         # In another domain an input's range is not float32's; `saturation` looks at what it is fed with.
         return tuple(found for found in ranges if found.place != "input" or not self.variant.domains)
+
+    def _set(self, on: Literal["calibration", "evaluation"]) -> tuple[Evaluation, str]:
+        """A set of samples, and the digest of what decides them."""
+        named = self.model.evaluation if on == "evaluation" else self.model.calibration
+        samples = self.evaluation if on == "evaluation" else self.calibration
+        assert named is not None  # noqa: S101 - else there is no such set, as has been said by now
+        return samples, named.sha256
 
     def _observe(self, samples: Evaluation) -> Seen:
         path, runtime = self.same_weights.path, self.runtime_name
@@ -259,16 +277,43 @@ class Subject(CaseFiles):
     def rerun(self) -> dict[str, tuple[Array, Array]]:
         """Each output of evaluation samples, and what a second session says, fed them in the opposite order."""
         chosen = self.evaluation.evenly(RERUN)
-        again = self._by_name(self.open().predict(self.inputs.at(chosen[::-1]).x))
-        return {output.name: (output.values[chosen], again[output.name][::-1]) for output in self.every_output}
+        return {o.name: (o.values[chosen], self._backwards[o.name]) for o in self.every_output}
+
+    @cached_property
+    def _backwards(self) -> dict[str, Array]:
+        """What a second session says of evaluation samples, fed them one by one from the last to the first."""
+        chosen = self.inputs.evenly(RERUN)
+        answered = remembered.answers(
+            self._opened.store,
+            self.file.sha256,
+            f"{RERUN} of {self._fed_with}, backwards",
+            identity(self.target, self.runtime_name),
+            lambda: [self.open().predict(self.inputs.at(chosen[::-1]).x)],
+        )
+        return {name: array[::-1] for name, array in self._by_name(answered).items()}
 
     def in_batches(self) -> dict[str, tuple[Array, Array, int, Codes | None]]:
         """Each output of evaluation samples one at a time and in batches, how many were in one, and its codes."""
         chosen = self.inputs.at(self.inputs.evenly(RERUN)).x
-        session = self.open()
-        alone = self._by_name(session.predict(chosen))  # not `outputs`: they may be a batch's
-        together = self._by_name(session.predict(chosen, batch=BATCH))
-        return {name: (alone[name], together[name], session.batch, self.codes_of(name)) for name in alone}
+
+        def infer() -> Iterator[tuple[Array, ...]]:
+            session = self.open()
+            answered = session.predict(chosen, batch=BATCH)
+            yield (*answered, np.full(len(answered[0]), session.batch))
+
+        *together, batches = remembered.answers(
+            self._opened.store,
+            self.file.sha256,
+            f"{RERUN} of {self._fed_with}, by {BATCH}",
+            identity(self.target, self.runtime_name),
+            infer,
+        )
+        batch = int(batches[0])
+        # Beside what the second session says, not `outputs`: they may be a batch's.
+        return {
+            name: (self._backwards[name], array, batch, self.codes_of(name))
+            for name, array in self._by_name(together).items()
+        }
 
     @cached_property
     def by_kernels(self) -> tuple[Array, Array, Array]:
@@ -279,9 +324,14 @@ class Subject(CaseFiles):
             self.file.sha256,
             f"{PATH} of {self._fed_with}",
             identity(self.target, self.runtime_name, "builtin"),
-            lambda: self._infer(self.file, lambda: self.open("builtin"), len(chosen), self.inputs.at(chosen).feed),
+            lambda: self._by_builtin_kernels(chosen),
         )[self._places[self.decisive]]
         return self.reference[chosen], self.outputs[chosen], builtin
+
+    def _by_builtin_kernels(self, chosen: npt.NDArray[np.intp]) -> Iterator[tuple[Array, ...]]:
+        if not self.open().hands_over:  # what ships is these kernels already
+            return iter([tuple(array[chosen] for array in self._answers)])
+        return self._infer(self.file, lambda: self.open("builtin"), len(chosen), self.inputs.at(chosen).feed)
 
     @cached_property
     def drift(self) -> layers.Drift:
