@@ -81,6 +81,23 @@ def large(megabytes: int) -> bytes:
     return build(tensors, [OperatorSpec("FILL", (1, 0), (2,)), OperatorSpec("NEG", (2,), (3,))])
 
 
+def overwritten() -> bytes:
+    """y = |2 · -x + 3|. MUL and ADD may write over what they read, since nobody else does."""
+    tensors = [
+        TensorSpec("x", (1, 4)),
+        TensorSpec("two", (1,), data=bytes_of(2.0)),
+        TensorSpec("three", (1,), data=bytes_of(3.0)),
+        *(TensorSpec(name, (1, 4)) for name in ("negated", "doubled", "raised", "y")),
+    ]
+    operators = [
+        OperatorSpec("NEG", (0,), (3,)),
+        OperatorSpec("MUL", (3, 1), (4,), options=_table("MulOptions")),
+        OperatorSpec("ADD", (4, 2), (5,), options=_table("AddOptions")),
+        OperatorSpec("ABS", (5,), (6,)),
+    ]
+    return build(tensors, operators)
+
+
 def _table(name: str) -> Callable[[flatbuffers.Builder], tuple[int, int]]:
     """An operator's options with nothing set."""
 

@@ -16,6 +16,7 @@ from liteproof.measure.activations import (
 )
 from liteproof.measure.runtime import open_session
 from liteproof.tflite.reader import read_model
+from tests.measure.models import RUNTIMES, overwritten
 from tests.tflite.build import OperatorSpec, TensorSpec, build
 
 
@@ -145,3 +146,12 @@ def test_observed_are_the_extremes_over_all_samples():
     session = open_session(file, kernels="builtin", preserve_all_tensors=True)
     x = np.array([[-3, 0, 1, 2], [0, 1, 2, 5]], np.float32)
     assert observe(session, read_model(file), x) == {0: (-3.0, 5.0), 1: (0.0, 5.0)}
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_what_is_observed_is_the_tensors_own_on_every_runtime(runtime):
+    """tflite_runtime 2.14 said of a tensor that ADD overwrites what the sum takes, and healthy ranges were refused."""
+    session = open_session(overwritten(), runtime=runtime, kernels="builtin", preserve_all_tensors=True)
+    x = np.array([[-1, 0, 1, 2]], np.float32)
+    seen = observe(session, read_model(overwritten()), x)
+    assert seen == {0: (-1, 2), 3: (-2, 1), 4: (-4, 2), 5: (-1, 5), 6: (1, 5)}

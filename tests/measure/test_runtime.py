@@ -16,6 +16,7 @@ from tests.measure.models import (
     dequantizer,
     fixed_batch_of_four,
     identity_like,
+    overwritten,
     positives,
     quantizer,
     running_sum,
@@ -349,6 +350,28 @@ def test_inner_tensors_can_be_kept(name, kernels):
     (logits,) = [spec for spec in opened.tensors() if spec.index == opened.outputs[0].index - 1]
     exponents = np.exp(opened.fetch_tensor(logits.index))
     assert np.allclose(exponents / exponents.sum(), outputs, atol=1e-6)
+
+
+@each_runtime
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_inner_tensors_are_kept_where_an_operator_may_overwrite_them(name, kernels):
+    opened = open_session(overwritten(), runtime=name, kernels=kernels, preserve_all_tensors=True)
+    x = np.array([[-3, -1, 1, 3]], np.float32)
+    for samples in (x, np.repeat(x, 2, axis=0)):  # allocated anew for the larger batch
+        (found,) = opened.predict(samples, batch=len(samples))
+        assert np.array_equal(found, np.abs(3 - 2 * samples))
+        for index, expected in ((3, -samples), (4, -2 * samples), (5, 3 - 2 * samples)):
+            assert np.array_equal(opened.fetch_tensor(index), expected), f"tensor {index}"
+
+
+@each_runtime
+def test_keeping_inner_tensors_changes_neither_ends_nor_state(name):
+    for model in (data("two_signatures_float32"), data("dense_int8"), running_sum()):
+        plain, keeping = (open_session(model, runtime=name, preserve_all_tensors=keep) for keep in (False, True))
+        assert (keeping.inputs, keeping.outputs, keeping.signatures) == (plain.inputs, plain.outputs, plain.signatures)
+        values = {spec.plain_name: np.ones((3, *spec.shape[1:]), np.float32) for spec in plain.inputs}
+        for ours, theirs in zip(keeping.predict(values), plain.predict(values), strict=True):
+            assert np.array_equal(ours, theirs)
 
 
 @each_runtime

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from liteproof.measure.runtime import open_session
-from liteproof.tflite.excerpt import excerpt
+from liteproof.tflite.excerpt import excerpt, with_outputs
 from liteproof.tflite.reader import read_model
 from tests.measure.models import RUNTIMES, data, fixed_batch_of_four
 
@@ -63,3 +63,11 @@ def test_two_layers_that_do_not_read_each_other_run_side_by_side():
 def test_an_excerpt_of_nothing_is_refused():
     with pytest.raises(ValueError, match="at least one"):
         excerpt(fixed_batch_of_four(), [], [0], [2])
+
+
+def test_other_outputs_leave_the_rest_of_the_file_as_it_is():
+    content, operators = dense()
+    whole, more = read_model(content), read_model(with_outputs(content, [op.outputs[0] for op in operators]))
+    assert more.subgraphs[0].outputs == tuple(op.outputs[0] for op in operators)
+    assert more.subgraphs[0].operators == whole.subgraphs[0].operators
+    assert (more.signatures, more.metadata.keys()) == (whole.signatures, whole.metadata.keys())

@@ -37,6 +37,8 @@ from liteproof.measure.batches import block_of, candidates, count, grouped, take
 from liteproof.measure.delegation import Delegated, delegated
 from liteproof.measure.tensors import Array, TensorSpec, Values, decode, encode, in_source_order, match
 from liteproof.plan import Delegate
+from liteproof.tflite.excerpt import with_outputs
+from liteproof.tflite.reader import read_model
 
 Kernels = Literal["default", "builtin", "reference"]
 Phase = Literal["load", "allocate"]
@@ -52,6 +54,12 @@ _DISTRIBUTIONS = {
 
 # "default" is what ships: optimised kernels and XNNPACK where it takes the operators.
 _RESOLVERS = {"default": "AUTO", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
+
+# TensorFlow Lite 2.14 lets ADD, SUB, MUL, DIV and others write over an input that nobody else reads, also where it was
+# told to preserve all tensors: such a tensor then holds another one's content. Later ones ask first
+# (InputTensorCanBeShared in arena_planner.cc). An output of the graph has a place of its own in all of them.
+_OVERWRITING = frozenset({"tflite_runtime", "tensorflow"})
+_NUMBERS = frozenset({"FLOAT32", "FLOAT16", "FLOAT64", "INT8", "UINT8", "INT16", "INT32", "INT64", "BOOL"})
 
 # What the runtimes are known to raise about a file.
 _REFUSALS = (ValueError, RuntimeError, TypeError, OSError, MemoryError, SystemError, LookupError)
@@ -103,8 +111,8 @@ def open_session(
         kernels: "default" is what ships, XNNPACK included; "builtin" the optimised kernels without it; "reference"
             the plain ones that define an operator's arithmetic.
         delegate: A delegate library to hand the graph to.
-        preserve_all_tensors: Keep what inner tensors hold, for `Session.fetch_tensor`. It changes the path that runs:
-            tflite_runtime then leaves XNNPACK out.
+        preserve_all_tensors: Keep what inner tensors hold, for `Session.fetch_tensor`, on every runtime. It changes the
+            path that runs: tflite_runtime then leaves XNNPACK out.
         signature: Which signature to run; None: what a plain `invoke` runs, named by its signature if it has one.
         announce: Called with the name of each phase before it begins, so that a crash in it can be placed.
 
@@ -123,9 +131,13 @@ def open_session(
     if not (model.stat().st_size if isinstance(model, Path) else model):
         raise ModelError("the file is empty", expected="a .tflite file", where=where)
 
+    content, outputs = model, None
+    if preserve_all_tensors and binding.name in _OVERWRITING:
+        content, outputs = _every_tensor_an_output(model)
+
     def load() -> Any:
         return binding.interpreter(
-            **({"model_path": str(model)} if isinstance(model, Path) else {"model_content": model}),
+            **({"model_path": str(content)} if isinstance(content, Path) else {"model_content": content}),
             num_threads=threads,
             experimental_delegates=None if delegate is None else [_load_delegate(binding, delegate)],
             experimental_op_resolver_type=binding.resolvers[_RESOLVERS[kernels]],
@@ -133,7 +145,25 @@ def open_session(
         )
 
     release = f"{binding.name} {binding.version}"
-    return Session(load, release, where, signature=signature, announce=announce, has_delegate=delegate is not None)
+    return Session(
+        load,
+        release,
+        where,
+        signature=signature,
+        announce=announce,
+        has_delegate=delegate is not None,
+        outputs=outputs,
+    )
+
+
+def _every_tensor_an_output(model: Path | bytes) -> tuple[bytes, int]:
+    """A file that also gives out what its operators compute inside, behind its own outputs; and how many those are."""
+    data = model.read_bytes() if isinstance(model, Path) else model
+    graph = read_model(data).subgraphs[0]
+    computed = [index for operator in graph.operators for index in operator.outputs]
+    numbers = [i for i in computed if graph.tensors[i].type in _NUMBERS and not graph.tensors[i].is_variable]
+    inner = [index for index in dict.fromkeys(numbers) if index not in graph.outputs]
+    return with_outputs(data, [*graph.outputs, *inner]), len(graph.outputs)
 
 
 class Session:
@@ -158,8 +188,9 @@ class Session:
         signature: str | None,
         announce: Callable[[Phase], None],
         has_delegate: bool,
+        outputs: int | None = None,
     ) -> None:
-        """Use `open_session`."""
+        """Use `open_session`. Of the file's outputs only the first `outputs` are the graph's own; None: all."""
         self.runtime = runtime
         self.batch = 1
         self._load = load
@@ -167,6 +198,7 @@ class Session:
         self._signature = signature
         self._announce = announce
         self._has_delegate = has_delegate
+        self._own_outputs = outputs
         self.delegated: Delegated | None = None
         self._graph = self._allocate({})
         self.signatures: tuple[str, ...] = tuple(self._graph.interpreter.get_signature_list())
@@ -371,7 +403,7 @@ class Session:
                         interpreter.resize_tensor_input(spec.index, shape)
             self._announce("allocate")
             interpreter.allocate_tensors()
-            return _graph_of(interpreter, self._signature)
+            return _graph_of(interpreter, self._signature, self._own_outputs)
         except _REFUSALS as error:
             what = "does not take inputs of shape " + ", ".join(map(str, map(list, shapes.values())))
             raise self._refused(what if shapes else "does not load", error) from error
@@ -402,8 +434,8 @@ class _Graph:
 _NO_GRAPH: Any = None
 
 
-def _graph_of(interpreter: Any, signature: str | None) -> _Graph:
-    """The main graph, or the one of a signature that lies elsewhere."""
+def _graph_of(interpreter: Any, signature: str | None, outputs: int | None) -> _Graph:
+    """The main graph with its first so many outputs, or the graph of a signature that lies elsewhere."""
     names = list(interpreter.get_signature_list())
     if signature is not None and signature not in names:
         raise UsageError(f"no signature {signature!r}", expected="one of: " + (", ".join(names) or "there are none"))
@@ -414,7 +446,7 @@ def _graph_of(interpreter: Any, signature: str | None) -> _Graph:
     return _Graph(
         interpreter,
         inputs=_named(interpreter.get_input_details(), runner.get_input_details() if runner else {}),
-        outputs=_named(interpreter.get_output_details(), runner.get_output_details() if runner else {}),
+        outputs=_named(interpreter.get_output_details()[:outputs], runner.get_output_details() if runner else {}),
         slot=lambda spec: spec.index,
         set=interpreter.set_tensor,
         run=interpreter.invoke,

@@ -50,6 +50,21 @@ def excerpt(data: bytes, operators: Sequence[int], inputs: Sequence[int], output
     return bytes(file)
 
 
+def with_outputs(data: bytes, outputs: Sequence[int]) -> bytes:
+    """The same file with other outputs of the first subgraph; signatures and metadata stay as they are.
+
+    Args:
+        data: A whole `.tflite`, as `liteproof.tflite.reader.read_model` takes it.
+        outputs: Tensors that are read.
+
+    Raises:
+        ValueError: The graph has no list of outputs to replace.
+    """
+    file = bytearray(data)
+    _replace(file, schema.Model.GetRootAs(file, 0).Subgraphs(0)._tab, _GRAPH_OUTPUTS, outputs)
+    return bytes(file)
+
+
 def _keep(file: bytearray, table: Any, operators: Sequence[int]) -> None:
     """Shorten the list of operators. Offsets count from where they stand, so each is written anew."""
     start = table.Vector(table.Offset(_GRAPH_OPERATORS))
