@@ -57,6 +57,30 @@ def test_what_is_written_and_told(own, capsys):
     assert manifest["budgets"]["accuracy"] == 0.5  # a quarter of the way from a third to one
 
 
+def test_text_labels_are_numbered_as_the_user_says(own, capsys):
+    names = np.array(["idle", "walk", "run"])
+    with np.load("data.npz") as data:
+        np.savez("text.npz", x=data["x"], y=names[data["y"]])
+    (own / "order.txt").write_text("idle\nwalk\nrun\n")
+    assert init("flowers.tflite", "--data", "text.npz", "--name", "guessed") == 0
+    assert "in alphabetical order (idle, run, walk); another: --labels FILE" in capsys.readouterr().out
+    assert init("flowers.tflite", "--data", "text.npz", "--name", "told", "--labels", "order.txt") == 0
+    assert "in the order of the labels' file (idle, walk, run)" in capsys.readouterr().out
+    assert init("flowers.tflite", "--data", "data.npz", "--name", "numbers") == 0
+    told, numbers = (np.load(f"models/{name}/evaluation.npz")["y"] for name in ("told", "numbers"))
+    assert np.array_equal(told, numbers)
+
+
+def test_a_regression_gets_no_empty_tables(own):
+    x = samples(600, seed=3)[0]
+    (own / "wear.tflite").write_bytes(network(softmax=False))
+    np.savez("wear.npz", x=x, y=np.linspace(0, 1, len(x)))
+    assert init("wear.tflite", "--data", "wear.npz") == 0
+    lines = (own / "models/wear/model.toml").read_text().splitlines()
+    assert "[budgets]" not in lines
+    assert "#" not in lines
+
+
 def test_nothing_is_overwritten_unasked(own, capsys):
     assert init("flowers.tflite", "--data", "data.npz") == 0
     (own / "models/flowers/model.toml").write_text("mine")

@@ -17,6 +17,13 @@ def test_files_are_written_once_and_then_left_alone(tmp_path):
     assert dict(repository.write(tmp_path, force=True))["tox.ini"] == "replaced"
 
 
+def test_what_git_leaves_out_is_the_users_once_it_is_there(tmp_path):
+    assert "/reports/" in repository.wanted(tmp_path)[".gitignore"].splitlines()
+    (tmp_path / ".gitignore").write_text("mine\n")
+    assert ".gitignore" not in dict(repository.write(tmp_path, force=True))
+    assert (tmp_path / ".gitignore").read_text() == "mine\n"
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [

@@ -34,12 +34,19 @@ def test_labels_become_class_numbers():
     def numbered(y):
         return class_numbers(Samples({"x": np.zeros((len(y), 2))}, y))
 
-    text = numbered(np.array(["rose", "daisy", "rose"]))
-    assert (text.y.tolist(), text.names) == ([1, 0, 1], ("daisy", "rose"))
     assert numbered(np.eye(3)[[2, 0]]).y.tolist() == [2, 0]
     assert numbered(np.array([[1], [0]])).y.tolist() == [1, 0]
     assert numbered(np.array([1.0, 0.0])).y.tolist() == [1, 0]
     assert numbered(FLOATS).y is FLOATS
+
+
+def test_text_is_numbered_in_the_order_of_the_outputs():
+    flowers = Samples({"x": np.zeros((3, 2))}, np.array(["rose", "daisy", "rose"]))
+    assert class_numbers(flowers, ("daisy", "rose")).y.tolist() == [1, 0, 1]
+    some = class_numbers(flowers, ("tulip", "rose", "daisy"))  # the set does not hold every class
+    assert (some.y.tolist(), some.names) == ([1, 2, 1], ("tulip", "rose", "daisy"))
+    with pytest.raises(UsageError, match="'daisy', which is none of the classes"):
+        class_numbers(flowers, ("rose", "tulip"))
 
 
 def test_names_that_are_not_as_many_as_classes_are_refused():

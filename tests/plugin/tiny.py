@@ -28,8 +28,8 @@ recipe = "float32"
 """
 
 
-def network(weights=WEIGHTS, shape=(1, 4)):
-    """The float `.tflite`: FULLY_CONNECTED and SOFTMAX."""
+def network(weights=WEIGHTS, shape=(1, 4), softmax=True):
+    """The float `.tflite`: FULLY_CONNECTED and SOFTMAX, or the first alone."""
     tensors = [
         TensorSpec("x", shape),
         TensorSpec("weights", (3, 4), data=np.ascontiguousarray(weights, np.float32).tobytes()),
@@ -41,7 +41,7 @@ def network(weights=WEIGHTS, shape=(1, 4)):
         OperatorSpec("FULLY_CONNECTED", (0, 1, 2), (3,), options=fully_connected_options),
         OperatorSpec("SOFTMAX", (3,), (4,), options=softmax_options),
     ]
-    return build(tensors, operators)
+    return build(tensors, operators) if softmax else build(tensors[:4], operators[:1])
 
 
 def fully_connected_options(builder):

@@ -33,7 +33,7 @@ from liteproof.init.samples import (
     read_samples,
     without,
 )
-from liteproof.init.task import Task, by_names, class_numbers, labels_for, task_of
+from liteproof.init.task import Task, by_names, class_numbers, labels_for, listed, task_of, text_labels
 from liteproof.manifest.description import Description, Output, describe
 from liteproof.manifest.files import lfs_error
 from liteproof.manifest.place import Place, clean, shown
@@ -58,6 +58,16 @@ VARIANTS = {
 }
 # How far above the commonest class the accuracy must at least lie, as a share of the way to 1.
 _ABOVE_GUESSING = 0.25
+# What a manifest that was written says at its end.
+_ABOUT_ACCURACY = (
+    "accuracy is only a floor that guessing and wrong preprocessing fall below: raise it to what you trained.",
+)
+_ABOUT_BOARDS = (
+    "Sizes have limits of their own, derived from the network. More, for a board that targets.toml names:",
+    "[budgets.int8.pi]",
+    "latency_p95_ms = 70",
+    "peak_memory_mb = 120",
+)
 
 
 @dataclass(frozen=True)
@@ -200,11 +210,12 @@ def _made(
 ) -> Made:
     assert request.data is not None  # noqa: S101 - `make` says so
     given = _given(request.data, request, described)
-    evaluation = class_numbers(given.evaluation)
-    calibration = class_numbers(given.calibration) if given.calibration else None
+    named = _named_labels(request)
+    texts = text_labels(given.evaluation, given.calibration)
+    evaluation = class_numbers(given.evaluation, named or texts)
+    calibration = class_numbers(given.calibration, named or texts) if given.calibration else None
     output = described.outputs[0] if described.outputs else None
     task = task_of(output, evaluation.y)
-    named = _named_labels(request)
     evaluation = by_names(evaluation, named)
     calibration = by_names(calibration, named) if calibration else None
     labels = labels_for(task, evaluation, output.values if output else None, named)
@@ -212,6 +223,7 @@ def _made(
     draft = _draft(request, described, folder.name, task, labels, evaluation, variants, limits)
     notes = (
         f"{task.name}: {task.reason}",
+        *_order_of(texts, named),
         *evaluation.notes,
         *(note for note in calibration.notes if note not in evaluation.notes),
         f"{len(evaluation)} samples to judge on, {len(calibration)} others to calibrate on (seed {request.seed})",
@@ -229,6 +241,15 @@ def _made(
         _copy(request.source, made / request.source.name)
         _read_back(made, folder)
         return Made(folder, _put(made, folder, request), notes)
+
+
+def _order_of(texts: tuple[str, ...], named: tuple[str, ...] | None) -> tuple[str, ...]:
+    """How labels that are text were numbered: as told, else as Keras' directory loaders and scikit-learn do."""
+    if not texts:
+        return ()
+    if named:
+        return (f"y holds text: classes were numbered in the order of the labels' file ({listed(named)})",)
+    return (f"y holds text: classes were numbered in alphabetical order ({listed(texts)}); another: --labels FILE",)
 
 
 def _read_back(made: Path, folder: Path) -> None:
@@ -275,12 +296,8 @@ def _draft(
 ) -> Draft:
     from_tflite = described.kind == "tflite"
     recipes = [r for r in variants if not from_tflite or r == "float32" or "litert" in RECIPES[r].toolchains]
-    labelled = evaluation.y is not None and task.name != "regression"
-    shared: Mapping[str, float] = {}
-    remarks = {"": (f"Written by `liteproof init`; {task.name}: {task.reason}.",)}
-    if labelled and evaluation.y is not None:
-        commonest = float(np.bincount(evaluation.y).max() / len(evaluation))
-        shared = {"accuracy": round(commonest + _ABOVE_GUESSING * (1 - commonest), 2)}
+    shared = _floor(task, evaluation)
+    labelled = bool(shared)
     budgets = {
         recipe: {**recipe_budgets(recipe, task.name, labelled=labelled), **limits.get(recipe, {})} for recipe in recipes
     }
@@ -297,17 +314,17 @@ def _draft(
             "evaluation": f"{len(evaluation)} samples: what variants are judged on",
             "calibration": f"what activation ranges are calibrated on; seed {request.seed}",
         },
-        remarks=remarks,
-        footer=(
-            "accuracy is only a floor that guessing and wrong preprocessing fall below: raise it to what you trained."
-            if shared
-            else "",
-            "Sizes have limits of their own, derived from the network. More, for a board that targets.toml names:",
-            "[budgets.int8.pi]",
-            "latency_p95_ms = 70",
-            "peak_memory_mb = 120",
-        ),
+        head=(f"Written by `liteproof init`; {task.name}: {task.reason}.",),
+        footer=(*(_ABOUT_ACCURACY if labelled else ()), *_ABOUT_BOARDS),
     )
+
+
+def _floor(task: Task, evaluation: Samples) -> dict[str, float]:
+    """What every variant must reach: an accuracy above guessing, where labels tell it."""
+    if task.name == "regression" or not is_classes(evaluation.y) or evaluation.y is None:
+        return {}
+    commonest = float(np.bincount(evaluation.y).max() / len(evaluation))
+    return {"accuracy": round(commonest + _ABOVE_GUESSING * (1 - commonest), 2)}
 
 
 def _named_labels(request: Request) -> tuple[str, ...] | None:

@@ -1,7 +1,7 @@
-"""What a repository needs around its models: pytest.ini, tox.ini, targets.toml and a workflow.
+"""What a repository needs around its models: pytest.ini, tox.ini, targets.toml, a workflow and what git leaves out.
 
->>> sorted(wanted(Path("/nowhere")))[:2]
-['.github/workflows/accept.yml', 'pytest.ini']
+>>> sorted(wanted(Path("/nowhere")))[:3]
+['.github/workflows/accept.yml', '.gitignore', 'pytest.ini']
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ _FILES = {
     "tox.ini": "tox.ini",
     "targets.toml": "targets.toml",
     ".github/workflows/accept.yml": "accept.yml",
+    ".gitignore": "gitignore",
 }
 
 
 def wanted(root: Path) -> dict[str, str]:
     """The files by their path in the repository.
 
-    A `pytest.ini` is left out where pytest is configured elsewhere already: it would take that one's place.
+    A `pytest.ini` is left out where pytest is configured elsewhere already: it would take that one's place. A
+    `.gitignore` that is there already is the user's, whatever may be replaced.
     """
     texts = {
         path: resources.files(__package__)
@@ -40,6 +42,9 @@ def wanted(root: Path) -> dict[str, str]:
     }
     if configured_in(root) not in (None, "pytest.ini"):
         del texts["pytest.ini"]
+    ignored = root / ".gitignore"
+    if ignored.is_file() and ignored.read_bytes() != texts[".gitignore"].encode():
+        del texts[".gitignore"]
     return texts
 
 

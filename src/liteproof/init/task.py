@@ -63,18 +63,30 @@ def _shape(shape: tuple[int | None, ...]) -> str:
     return f"({', '.join('any' if size is None else str(size) for size in shape)})"
 
 
-def class_numbers(samples: Samples) -> Samples:
+def text_labels(*sets: Samples | None) -> tuple[str, ...]:
+    """The labels of some sets that are text, each once, in alphabetical order; () where none is.
+
+    >>> text_labels(Samples({}, np.array(["rose", "daisy", "rose"])), None)
+    ('daisy', 'rose')
+    """
+    return tuple(sorted({str(label) for y in map(_text, sets) if y is not None for label in np.unique(y)}))
+
+
+def class_numbers(samples: Samples, names: tuple[str, ...] = ()) -> Samples:
     """Labels as class numbers where they are such in another form: text, one-hot, floats, a column.
 
-    Text is numbered in alphabetical order, as Keras' directory loaders and scikit-learn's encoders do.
+    Args:
+        samples: With labels of any form.
+        names: The classes in the order of the outputs, for labels that are text.
+
+    Raises:
+        UsageError: if a label is none of the names.
     """
     y = samples.y
     if y is None:
         return samples
-    if y.dtype.kind in "US" and y.ndim == 1:
-        names, numbers = np.unique(y, return_inverse=True)
-        note = f"y holds text: classes were numbered in alphabetical order ({', '.join(map(str, names[:3]))}, …)"
-        return replace(samples, y=numbers.astype(np.int64), names=tuple(map(str, names))).noting(note)
+    if _text(samples) is not None:
+        return replace(samples, y=_numbered(y, names), names=names)
     if y.ndim == 2 and y.shape[1] > 1 and bool(((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all()):
         return replace(samples, y=y.argmax(axis=1)).noting("y was one-hot: the class's number was taken")
     if y.ndim == 2 and y.shape[1] == 1 and y.dtype.kind in "biu":
@@ -83,6 +95,35 @@ def class_numbers(samples: Samples) -> Samples:
     if y.dtype.kind == "f" and flat.shape[1] == 1 and bool(((flat == 0) | (flat == 1)).all()):
         return replace(samples, y=flat[:, 0].astype(np.int64)).noting("y was 0.0 and 1.0: taken for class numbers")
     return samples
+
+
+def _text(samples: Samples | None) -> Values | None:
+    y = samples.y if samples is not None else None
+    return y if y is not None and y.ndim == 1 and y.dtype.kind in "US" else None
+
+
+def _numbered(y: Values, names: tuple[str, ...]) -> Values:
+    """The number of each label among the names."""
+    held, places = np.unique(y, return_inverse=True)
+    numbers = {name: number for number, name in enumerate(names)}
+    for label in held:
+        if str(label) not in numbers:
+            raise UsageError(
+                f"y holds the label {str(label)!r}, which is none of the classes",
+                expected=f"one of {listed(names)}",
+                where="--data",
+                next="name every class in the labels' file, one a line, in the order of the outputs",
+            )
+    return np.array([numbers[str(label)] for label in held], np.int64)[places]
+
+
+def listed(names: tuple[str, ...]) -> str:
+    """Names for a message: all of a few, the first of many.
+
+    >>> listed(("idle", "walk")), listed(tuple("abcdefgh"))
+    ('idle, walk', 'a, b, c, d, e, …')
+    """
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def by_names(samples: Samples, named: tuple[str, ...] | None) -> Samples:
@@ -120,7 +161,7 @@ def labels_for(
     for names in (named, samples.names):
         if names and classes and len(names) != classes:
             raise UsageError(
-                f"there are {len(names)} names of classes: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}",
+                f"there are {len(names)} names of classes: {listed(names)}",
                 expected=f"{classes}, as many as the model has classes",
                 where="the labels",
                 next="correct the labels, one a line, in the order of the outputs",

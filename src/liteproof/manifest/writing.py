@@ -47,7 +47,8 @@ class Draft:
         calibration: The calibration set; None: left out.
         variants: Recipes, each with a remark.
         budgets: Limits by table ("" for every variant, a variant's name) and metric.
-        remarks: Lines of comment, for the top and, by table, above a table of budgets.
+        notes: Remarks on keys.
+        head: Lines of comment at the top.
         footer: Lines of comment at the end.
     """
 
@@ -61,7 +62,7 @@ class Draft:
     variants: Mapping[str, str] = field(default_factory=dict)
     budgets: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
-    remarks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    head: tuple[str, ...] = ()
     footer: tuple[str, ...] = ()
 
 
@@ -79,17 +80,15 @@ def recipe_budgets(recipe: str, task: str, *, labelled: bool) -> dict[str, float
 def manifest_text(draft: Draft) -> str:
     """The file's text."""
     lines = [f"# {draft.name}: what is under acceptance (docs: manifest.md)."]
-    lines += [f"# {remark}" for remark in draft.remarks.get("", ())]
+    lines += [f"# {line}" for line in draft.head]
     lines += ["", "[model]", *_keys(draft, "task", "source", "labels", "outputs")]
     lines += ["", "[data]", *_keys(draft, "evaluation", "calibration"), ""]
     lines += [_remarked(f"[variants.{recipe}]", remark) for recipe, remark in draft.variants.items()]
     for table, limits in draft.budgets.items():
-        if not limits and table not in draft.remarks:
-            continue
-        remarks = [f"# {remark}" for remark in draft.remarks.get(table, ())] if table else []
-        lines += ["", *remarks, f"[budgets.{table}]" if table else "[budgets]"]
-        lines += [_limit(metric, limit) for metric, limit in limits.items()]
-    lines += ["", *(f"# {line}".rstrip() for line in draft.footer)]
+        if limits:
+            lines += ["", f"[budgets.{table}]" if table else "[budgets]"]
+            lines += [_limit(metric, limit) for metric, limit in limits.items()]
+    lines += ["", *(f"# {line}" for line in draft.footer)]
     return "\n".join(lines).rstrip() + "\n"
 
 
