@@ -10,7 +10,7 @@ from liteproof.plugin.fixtures import Check
 @pytest.mark.measures("accuracy")
 def test_accuracy(case: Subject, check: Check) -> None:
     """The variant decides for the label."""
-    check(accuracy.accuracy(case.outputs, case.labels, case.threshold))
+    check(accuracy.accuracy(case.outputs, case.labels, case.threshold, reference=case.reference))
 
 
 @pytest.mark.measures("accuracy_drop")

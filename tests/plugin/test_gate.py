@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import pytest
 
 from tests.plugin.tiny import MANIFEST, make_model, network
@@ -57,6 +58,17 @@ def test_missed_gate_fails_with_metric_value_limit_margin_and_test(gate, tiny):
     assert "FULLY_CONNECTED" in " ".join(check["causes"])
     assert "next: liteproof explain tiny copy" in run.text
     assert run.results["verdicts"]["tiny"]["float32"]["host"] == "PASS"
+
+
+def test_where_the_source_is_as_wrong_no_layer_of_the_variant_is_blamed(gate, tiny):
+    folder = tiny(MANIFEST + "[budgets]\naccuracy = 0.9\n")
+    with np.load(folder / "evaluation.npz") as held:
+        np.savez(folder / "evaluation.npz", x=held["x"], y=(held["y"] + 1) % 3)
+    run = gate(*QUICK)
+    check = run.check("accuracy", "copy")
+    assert check["verdict"] == "FAIL"
+    assert [cause.partition(":")[0] for cause in check["causes"]] == ["the source is no better on these samples"]
+    assert "liteproof explain" not in run.text
 
 
 def test_too_few_samples_are_provisional_and_pass(gate, tiny):

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -34,14 +35,37 @@ def _several_classes(labels: Labels, metric: str) -> None:
         )
 
 
-def accuracy(outputs: Floats, labels: Labels, threshold: float | None = None) -> Measurement:
+def accuracy(
+    outputs: Floats, labels: Labels, threshold: float | None = None, *, reference: Floats | None = None
+) -> Measurement:
     """Share of samples for which the variant decides for the label.
+
+    Where the source is no better on these samples, that is the cause of a miss: no layer of the variant is.
+
+    Args:
+        outputs: The variant's, shape (n, classes), or (n, 1) for a binary decision.
+        labels: Shape (n,).
+        threshold: As `decisions` takes it.
+        reference: The source's outputs.
 
     Raises:
         Unmeasured: if the labels hold one class only: a constant model would be right.
     """
     _several_classes(labels, "accuracy")
-    return share("accuracy", decisions(outputs, threshold) == labels.ravel())
+    truth = labels.ravel()
+    right = decisions(outputs, threshold) == truth
+    found = share("accuracy", right)
+    if reference is None:
+        return found
+    source_right = decisions(reference, threshold) == truth
+    found = replace(found, detail=f"the source: {source_right.mean():.4f}")
+    if source_right.mean() > right.mean():
+        return found
+    return replace(
+        found,
+        causes=("the source is no better on these samples: are labels and scaling those of its training?",),
+        next="compare y and x of the evaluation set with what the source was trained on",
+    )
 
 
 def accuracy_drop(reference: Floats, outputs: Floats, labels: Labels, threshold: float | None = None) -> Measurement:

@@ -92,7 +92,6 @@ def invalid_probabilities(outputs: Floats, codes: Codes | None = None) -> Measur
             "the softmax or sigmoid is missing from the variant",
             "the output's scale or zero point is not the one that the network was quantized with",
         ),
-        next="liteproof inspect FILE",
     )
 
 
@@ -309,7 +308,6 @@ def kernel_path_flips(
         settle=partial(_settle, flips / n),
         detail=f"{flips} of {n} clear cases flip{named}; outputs differ by up to {steps}",
         causes=("the kernels of one path are wrong on this machine for an operator of this file",) if flips else (),
-        next="liteproof explain MODEL VARIANT" if flips else None,
     )
 
 

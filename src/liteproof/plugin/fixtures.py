@@ -49,10 +49,12 @@ def check(request: pytest.FixtureRequest, case: Subject) -> Check:
 
 
 def _with_diagnosis(measurement: Measurement, case: Subject, bench: Bench) -> Measurement:
-    """The measurement with the layers that a defect of the outputs probably sits in."""
+    """The measurement with the layers that a defect of the outputs probably sits in; unless it knows better itself."""
+    if measurement.next is not None:
+        return measurement
     layers = bench.diagnosis(case.case, lambda: _top_of_diagnosis(case))
     explain = f"liteproof explain {case.model.name} {case.variant.name}"
-    return replace(measurement, causes=(*measurement.causes, *layers), next=measurement.next or explain)
+    return replace(measurement, causes=(*measurement.causes, *layers), next=explain)
 
 
 def _top_of_diagnosis(case: Subject) -> tuple[str, ...]:
