@@ -51,6 +51,7 @@ def test_disturbed_is_unmeasured(measure):
     measured = measure(recorded([0.1] * 6, machine(foreign=1.0)))
     assert judge(measured, None).verdict is Verdict.UNMEASURED
     assert "1.00 of 2 cores" in measured.detail
+    assert measured.causes == ()
 
 
 def test_fewer_than_five_have_no_bound():

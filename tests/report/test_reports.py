@@ -48,6 +48,15 @@ def test_terminal_lists_missed_gates_under_the_table():
     assert "FAIL int8: top1_agreement 0.9000, limit ≥ 0.9500, missed by 0.0500" in text
 
 
+def test_terminal_tells_what_was_left_unmeasured_for_one_reason_once():
+    one, two = (
+        check(f"latency_{q}_ms", None, None, Verdict.UNMEASURED, detail="make took a core") for q in ("p50", "p95")
+    )
+    text = on_terminal(results(one, two))
+    assert "UNMEASURED int8: 2 metrics not measured: latency_p50_ms, latency_p95_ms" in text
+    assert text.count("make took a core") == 1
+
+
 def test_markdown_has_table_gates_and_headline():
     text = markdown.document(results(FAILED))
     assert "## liteproof: 0 of 1 accepted" in text

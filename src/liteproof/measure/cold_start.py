@@ -168,7 +168,7 @@ def cold_start_ms(starts: ColdStarts) -> Measurement:
     return replace(
         measurement,
         detail=measurement.detail or f"{parts}; Python itself took {phases['python']} ms before",
-        causes=_slow_phase(phases),
+        causes=() if measurement.value is None else _slow_phase(phases),
         evidence={**measurement.evidence, "phases_ms": phases},
     )
 
@@ -204,10 +204,10 @@ def median_measurement(metric: str, values: Sequence[float], *, evidence: Mappin
 def _slow_phase(phases: dict[str, float]) -> tuple[str, ...]:
     """Which phase took most, and why it may have."""
     reasons = {
-        "import": "the runtime: a smaller one (ai_edge_litert, tflite_runtime) imports faster than tensorflow",
+        "import": "the runtime, and numpy with it: of the three, tensorflow takes longest",
         "load": "reading the file: a smaller file, or a faster disk",
         "allocate": "preparing the kernels: weights are unpacked and repacked here",
         "first": "the first inference: kernels and memory are touched for the first time",
     }
     slowest = max(reasons, key=phases.__getitem__)
-    return (f"{slowest} takes {phases[slowest]:g} ms of it, {reasons[slowest]}",)
+    return (f"{slowest} takes {phases[slowest]:.3g} ms of it, {reasons[slowest]}",)

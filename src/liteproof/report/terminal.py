@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from liteproof.checks import Check, Verdict
+from liteproof.checks import Verdict
 from liteproof.report import comparison, recommendation, signoff, table, wording
 from liteproof.report.comparison import Comparison
 from liteproof.report.results import Results
@@ -39,6 +39,7 @@ def show(results: Results, stream: TextIO, *, width: int, color: bool) -> None:
     from rich.text import Text
 
     console = _console(stream, width=width, color=color)
+    gates = table.gates(results)
     for section in table.sections(results, most_own=max(0, (width - _WITHOUT_OWN) // _OWN_COLUMN)):
         grid = _grid(section.title)
         for number, heading in enumerate(section.headings):
@@ -48,7 +49,7 @@ def show(results: Results, stream: TextIO, *, width: int, color: bool) -> None:
             style = STYLES.get(verdict, "") if verdict else ""
             grid.add_row(*(Text(text) for text in row[:-1]), Text(row[-1], style=style))
         console.print(grid)
-        _gates([c for c in table.missed(results) if (c.model, c.target) == (section.model, section.target)], console)
+        _gates([g for g in gates if (g.check.model, g.check.target) == (section.model, section.target)], console)
 
 
 def decision(results: Results) -> list[str]:
@@ -114,12 +115,12 @@ def _grid(title: str) -> Table:
     )
 
 
-def _gates(blocking: list[Check], console: Console) -> None:
+def _gates(blocking: list[table.Gate], console: Console) -> None:
     from rich.text import Text
 
-    for check in blocking:
-        verdict = check.verdict or Verdict.PASS
-        line = Text.assemble((f"{verdict}", STYLES[verdict]), f" {check.variant}: {wording.gate_line(check)}")
+    for gate in blocking:
+        check, verdict = gate.check, gate.check.verdict or Verdict.PASS
+        line = Text.assemble((f"{verdict}", STYLES[verdict]), f" {check.variant}: {gate.line}")
         console.print(line, soft_wrap=True)
         note = wording.unsure(check.samples_to_settle) if verdict is Verdict.PROVISIONAL else check.detail
         if note:
