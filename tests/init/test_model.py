@@ -129,12 +129,15 @@ def test_the_seed_decides_the_calibration_set(own):
         (["flowers.tflite", "--data", "wide.npz"], "array 'x' has shape (9, 7)"),
         (["flowers.tflite", "--data", "nan.npz"], "holds NaN or infinity"),
         (["flowers.tflite", "--data", "data.npz", "--labels", "four.txt"], "4 names of classes"),
+        (["flowers.tflite", "--data", "from_one.npz"], "has the label 3"),
     ],
 )
 def test_a_wrong_request_leaves_nothing(own, capsys, words, said):
     np.savez(own / "wide.npz", x=np.random.default_rng(0).normal(size=(9, 7)).astype(np.float32))
     np.savez(own / "nan.npz", x=np.full((9, 4), np.nan, np.float32) * np.arange(9)[:, None])
     (own / "four.txt").write_text("a\nb\nc\nd\n")
+    x, y = samples(600, seed=3)
+    np.savez(own / "from_one.npz", x=x, y=y + 1)
     before = sorted(own.iterdir())
     assert init(*words) == 4
     assert said in capsys.readouterr().err

@@ -25,3 +25,9 @@ def test_where_the_source_is_as_wrong_no_layer_is_blamed():
 def test_labels_of_one_class_tell_nothing():
     with pytest.raises(Unmeasured, match="every evaluation sample has the label 1"):
         accuracy(RIGHT[:2], np.array([1, 1]))
+
+
+@pytest.mark.parametrize("classes", [3, 1])
+def test_labels_that_no_output_has_tell_nothing(classes):
+    with pytest.raises(Unmeasured, match="sample 2 has the label 3, the outputs are of"):
+        accuracy(np.zeros((4, classes)), LABELS + 1)

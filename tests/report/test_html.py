@@ -151,7 +151,23 @@ def test_waivers_and_metrics_that_do_not_apply_are_listed():
     text = page(replace(found, models={"digits": {**found.models["digits"], "variants": {"int8": variant}}})).text
     assert "the vendor rewrites it" in text
     assert "2027-03-31" in text
-    assert "speedup, weight_error_lsb does not apply: this is the float32 one" in text
+    assert "speedup, weight_error_lsb this is the float32 one" in text
+    assert "Not judged" not in text
+
+
+def test_metrics_that_do_not_apply_for_one_reason_are_one_row():
+    found = results()
+    variant = {**found.models["digits"]["variants"]["int8"], "not_applicable": {
+        name: f"{name} needs [service] in model.toml" for name in ("service_error", "service_p50_ms")
+    }}  # fmt: skip
+    text = page(replace(found, models={"digits": {**found.models["digits"], "variants": {"int8": variant}}})).text
+    assert "service_error, service_p50_ms needs [service] in model.toml" in text
+
+
+def test_the_command_can_be_typed_again():
+    found = results()
+    narrowed = replace(found, run=replace(found.run, command=("-m", "not timing", "--models=my models")))
+    assert "pytest -m 'not timing' '--models=my models'" in page(narrowed).text
 
 
 def test_what_was_done_to_the_samples_is_told():

@@ -33,7 +33,7 @@ from liteproof.init.samples import (
     read_samples,
     without,
 )
-from liteproof.init.task import Task, by_names, class_numbers, labels_for, listed, task_of, text_labels
+from liteproof.init.task import Task, by_names, class_numbers, labels_for, listed, require_outputs, task_of, text_labels
 from liteproof.manifest.description import Description, Output, describe
 from liteproof.manifest.files import lfs_error
 from liteproof.manifest.place import Place, clean, shown
@@ -219,6 +219,7 @@ def _made(
     evaluation = by_names(evaluation, named)
     calibration = by_names(calibration, named) if calibration else None
     labels = labels_for(task, evaluation, output.values if output else None, named)
+    require_outputs(task, evaluation.y, output.values if output else None)
     evaluation, calibration = _parted(evaluation, calibration, request.seed)
     draft = _draft(request, described, folder.name, task, labels, evaluation, variants, limits)
     notes = (

@@ -141,6 +141,25 @@ def by_names(samples: Samples, named: tuple[str, ...] | None) -> Samples:
     return replace(samples, y=places[y], names=named).noting(note)
 
 
+def require_outputs(task: Task, y: Values | None, values: int | None) -> None:
+    """Each label is the number of an output.
+
+    Raises:
+        UsageError: if one is not.
+    """
+    classes = 2 if task.name == "binary" else values
+    if task.name == "regression" or not is_classes(y) or y is None or classes is None:
+        return
+    for sample in (int(y.argmin()), int(y.argmax())):
+        if not 0 <= y[sample] < classes:
+            raise UsageError(
+                f"sample {sample} has the label {y[sample]}",
+                expected=f"0 to {classes - 1}: the model has {classes} classes",
+                where="y",
+                next="number the classes from 0, in the order of the outputs",
+            )
+
+
 def labels_for(
     task: Task, samples: Samples, values: int | None, named: tuple[str, ...] | None
 ) -> tuple[str, ...] | None:

@@ -26,12 +26,22 @@ from liteproof.statistics import mcnemar_exact, paired_drop, paired_drop_upper, 
 Labels = npt.NDArray[np.integer[Any]]
 
 
-def _several_classes(labels: Labels, metric: str) -> None:
-    if len(np.unique(labels)) < 2:
+def _require_classes(labels: Labels, outputs: Floats, metric: str) -> None:
+    """Labels are numbers of classes that the outputs have, and of more than one: else no accuracy says anything."""
+    truth = labels.ravel()
+    if len(np.unique(truth)) < 2:
         raise Unmeasured(
-            f"{metric}: every evaluation sample has the label {labels.ravel()[0] if len(labels) else 'none'}",
+            f"{metric}: every evaluation sample has the label {truth[0] if len(truth) else 'none'}",
             expected="labels of at least two classes",
             next="evaluate on a set that covers the classes",
+        )
+    classes = max(2, int(np.prod(outputs.shape[1:])))
+    highest = int(truth.argmax())
+    if truth[highest] >= classes:
+        raise Unmeasured(
+            f"{metric}: sample {highest} has the label {truth[highest]}, the outputs are of {classes} classes",
+            expected=f"labels from 0 to {classes - 1}",
+            next="number the classes of y from 0, in the order of the outputs",
         )
 
 
@@ -49,9 +59,9 @@ def accuracy(
         reference: The source's outputs.
 
     Raises:
-        Unmeasured: if the labels hold one class only: a constant model would be right.
+        Unmeasured: if the labels hold one class only (a constant model would be right), or a class that is no output's.
     """
-    _several_classes(labels, "accuracy")
+    _require_classes(labels, outputs, "accuracy")
     truth = labels.ravel()
     right = decisions(outputs, threshold) == truth
     found = share("accuracy", right)
@@ -72,9 +82,9 @@ def accuracy_drop(reference: Floats, outputs: Floats, labels: Labels, threshold:
     """The source's accuracy less the variant's, on the same samples, with a paired interval (Tango 1998).
 
     Raises:
-        Unmeasured: if the labels hold one class only.
+        Unmeasured: as `accuracy`.
     """
-    _several_classes(labels, "accuracy_drop")
+    _require_classes(labels, outputs, "accuracy_drop")
     truth = labels.ravel()
     source_right = decisions(reference, threshold) == truth
     variant_right = decisions(outputs, threshold) == truth
@@ -107,9 +117,9 @@ def worst_class_recall_drop(
     """The largest loss of recall in one class, in the source's recall less the variant's.
 
     Raises:
-        Unmeasured: if the labels hold one class only.
+        Unmeasured: as `accuracy`.
     """
-    _several_classes(labels, "worst_class_recall_drop")
+    _require_classes(labels, outputs, "worst_class_recall_drop")
     truth = labels.ravel()
     source, variant = decisions(reference, threshold), decisions(outputs, threshold)
     drops = {

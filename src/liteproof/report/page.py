@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -164,6 +165,8 @@ class Page:
     environment: tuple[tuple[str, tuple[str, ...]], ...]
     waivers: tuple[Mapping[str, str], ...]
     unjudged: tuple[tuple[str, str, str, str, str], ...]
+    inapplicable: tuple[tuple[str, str, str, str], ...]
+    command: str
     since_accepted: tuple[tuple[comparison.Change, tuple[str, ...]], ...]
     digests: tuple[Digest, ...]
     metrics: tuple[tuple[str, str, str], ...]
@@ -200,6 +203,8 @@ def page_of(results: Results) -> Page:
         environment=_environment(results.targets),
         waivers=tuple(_waivers(results)),
         unjudged=tuple(_unjudged(results)),
+        inapplicable=tuple(_inapplicable(results)),
+        command=shlex.join(["pytest", *results.run.command]),
         since_accepted=tuple((change, comparison.row(change)) for change in comparison.since_accepted(results)),
         digests=tuple(_digests(results)),
         metrics=_metrics(results),
@@ -419,13 +424,17 @@ def _unjudged(results: Results) -> Iterator[tuple[str, str, str, str, str]]:
         if check.verdict is Verdict.UNMEASURED:
             what = ", ".join((check.metric, *gate.also))
             yield check.model, check.variant, check.target, what, check.detail or "no reason was recorded"
+
+
+def _inapplicable(results: Results) -> Iterator[tuple[str, str, str, str]]:
+    """Metrics that have no meaning for a variant: model, variant, the metrics of one reason, the reason."""
     for model, facts in results.models.items():
         for variant, made in facts["variants"].items():
             reasons: dict[str, list[str]] = {}
             for metric, reason in (made.get("not_applicable") or {}).items():
-                reasons.setdefault(str(reason), []).append(metric)
+                reasons.setdefault(str(reason).removeprefix(f"{metric} "), []).append(metric)
             for reason, metrics in reasons.items():
-                yield model, variant, "", ", ".join(metrics), f"does not apply: {reason}"
+                yield model, variant, ", ".join(metrics), reason
 
 
 def _digests(results: Results) -> Iterator[Digest]:

@@ -2,8 +2,8 @@
 
 >>> number("size_ratio", 0.28571), number("latency_p50_ms", 0.0312), number("size_bytes", 16384.0)
 ('0.286', '0.031 ms', '16.4 kB')
->>> number("top1_agreement", None)
-'—'
+>>> number("cosine_similarity", 0.98765), number("cosine_similarity", 0.9999), number("top1_agreement", None)
+('0.988', '0.9999', '—')
 """
 
 from __future__ import annotations
@@ -38,7 +38,16 @@ def number(metric: str, value: float | None, *, signed: bool = False) -> str:
         return f"{sign}{value:.4g} steps"
     if unit == "share" or metric.endswith("_drop"):
         return f"{sign}{value:.4f}"
-    return f"{sign}{value:.3g}" if abs(value) < 0.001 or abs(value) >= 1000 else f"{sign}{value:.3f}"
+    return f"{sign}{_plain(value)}"
+
+
+def _plain(value: float) -> str:
+    """Three decimals; more where they would make 1 of what is not."""
+    if abs(value) < 0.001 or abs(value) >= 1000:
+        return f"{value:.3g}"
+    text = f"{value:.3f}"
+    finer = f"{value:.6g}"
+    return finer if text == "1.000" and finer != "1" else text
 
 
 def size(value: float) -> str:
