@@ -54,7 +54,10 @@ def _folders_of(path: Path) -> list[Path]:
     if folders:
         return folders
     if path.is_dir():
-        found, cure = f"there is no {MANIFEST} in {shown(path)} or in the folders below it", "write one"
+        found, cure = (
+            f"there is no {MANIFEST} in {shown(path)} or in the folders below it",
+            "liteproof init SOURCE --data FILE",
+        )
         near = nearest(MANIFEST, [entry.name for entry in path.iterdir() if entry.name != MANIFEST])
     else:
         found, cure = f"{shown(path)} is {'not a folder' if path.exists() else 'not there'}", "check the path"

@@ -140,6 +140,10 @@ def cure(target: Target, facts: Facts) -> str:
     return f"ssh {target.ssh} {shlex.quote(pip)}" if target.ssh else pip
 
 
+def _here(target: Target) -> str:
+    return "this machine" if target.name == "host" else "this machine, another Python"
+
+
 def describe(target: Target, facts: Facts, now: float) -> str:
     """All that is known of a target, line by line, and what is wrong with it."""
     runtimes = {
@@ -147,7 +151,7 @@ def describe(target: Target, facts: Facts, now: float) -> str:
     }
     name, version = runtime_of(target, facts)
     lines = {
-        "reached": f"{target.ssh}, host key known" if target.ssh else "this machine, another Python",
+        "reached": f"{target.ssh}, host key known" if target.ssh else _here(target),
         "board": facts.get("model") or "unknown model",
         "machine": f"{facts['machine']}, {facts['bits']} bit, {facts.get('cores')} cores, {facts.get('system')}, "
         f"{facts.get('distribution') or 'unknown distribution'}",
