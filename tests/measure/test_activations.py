@@ -134,6 +134,34 @@ def test_range_that_the_next_operator_does_not_explain_is_the_calibration_sets(s
     assert "outlier" in measurement.causes[0]
 
 
+def graph(operators, scales):
+    """Operators on ten numbers; tensors of these scales with a zero point of -128, float where a scale is None."""
+    quantized = [{"type": "INT8", "scales": (scale,), "zero_points": (-128,)} if scale else {} for scale in scales]
+    tensors = [TensorSpec(f"t{i}", (1, 10), **given) for i, given in enumerate(quantized)]
+    return read_model(build(tensors, [OperatorSpec(name, inputs, (output,)) for name, inputs, output in operators]))
+
+
+@pytest.mark.parametrize("inner", [0.1, None])
+def test_what_a_layer_wrote_is_looked_at_again_where_its_scale_changes(inner):
+    """At the borders of mixed precision: from 8 bits to 16, or from float to 8 bits."""
+    variant = graph([("RELU", (0,), 1), ("QUANTIZE", (1,), 2), ("ABS", (2,), 3)], (0.1, inner, 0.05, 0.1))
+    measurement = activation_clipping_lsb(activation_ranges(chain("RELU", "ABS", scale=None), variant, SEEN)[1:])
+    assert measurement.value == pytest.approx(255.0)
+    assert "'t2' of QUANTIZE #1" in measurement.detail
+
+
+JOIN = [("RELU", (0,), 1), ("ABS", (0,), 2), ("CONCATENATION", (1, 2), 3)]
+JOINED = {0: (0.0, 25.5), 1: (0.0, 0.5), 2: (0.0, 25.5), 3: (0.0, 25.5)}
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(1.0, Verdict.PASS), (16.0, Verdict.FAIL)])
+def test_tensors_that_must_have_one_scale_are_held_to_what_they_need_together(factor, expected):
+    variant = graph(JOIN, (0.1, 0.1 * factor, 0.1 * factor, 0.1 * factor))
+    measurement = activation_range_use(activation_ranges(graph(JOIN, (None,) * 4), variant, JOINED))
+    assert measurement.value == pytest.approx(1 / factor)
+    assert verdict(measurement) is expected
+
+
 @pytest.mark.parametrize("measure", [activation_clipping_lsb, activation_overflow, activation_range_use])
 def test_nothing_to_compare_is_unmeasured(measure):
     with pytest.raises(Unmeasured):

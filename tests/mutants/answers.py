@@ -62,7 +62,7 @@ class Question:
         file: The mutant.
         base: The healthy file that its outputs are compared with.
         float32: The healthy float32 file that its layers are compared with.
-        claim: The recipe that it is sold as.
+        claim: The recipe that it is sold as: a name, or a file of rules by layer.
         one_layer: Whether the defect sits in one layer, so that the diagnosis is asked for it.
     """
 
@@ -131,9 +131,11 @@ def diagnosed(question: Question, x: np.ndarray) -> tuple[tuple[str, str], ...]:
     """The layers that `liteproof explain` lists first; of a file that does not run, by what its tables tell."""
     from liteproof.errors import LiteproofError
     from liteproof.measure.diagnosis import SAMPLES, diagnose
-    from liteproof.recipes import RECIPES
+    from liteproof.recipes import promise_of
 
-    files, promise = (Path(question.float32), Path(question.file)), RECIPES[question.claim]
+    by_rules = question.claim.endswith(".json")
+    options = {"rules": json.loads(Path(question.claim).read_text())} if by_rules else {}
+    files, promise = (Path(question.float32), Path(question.file)), promise_of(question.claim, options)
     for values in (x[:SAMPLES], None):
         try:
             found = diagnose(*files, values, promise, runtime="ai_edge_litert")

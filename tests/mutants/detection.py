@@ -29,12 +29,12 @@ from typing import Any
 import numpy as np
 
 from liteproof.store import Store
-from tests.mutants import conversions, graphs, parameters, weights  # noqa: F401 - they enter their kinds
+from tests.mutants import conversions, further, graphs, mixed, parameters, trained, weights  # noqa: F401 - they enter their kinds
 from tests.mutants.answers import Answer, Question, ask
 from tests.mutants.edit import File
 from tests.mutants.folders import folder_of, manifest_of, rounded_variants, write_model
 from tests.mutants.kinds import KINDS, Kind, Mutant, Origin, mutate
-from tests.mutants.origins import OTHER_TOOLCHAIN, ROOT, entry, gather, resolve
+from tests.mutants.origins import OTHER_TOOLCHAIN, ROOT, entry, gather, resolve, write_further
 
 # Subjects that a run keeps open at once: more of them, and it would predict anew for every test.
 BATCH = 14
@@ -181,9 +181,9 @@ def detect(model: str, store: Store, scratch: Path) -> Detection:
     """
     origin = gather(model, store)
     mutants = {kind.name: mutate(kind, origin) for kind in kinds_of(model)}
-    folders = [*_healthy(model, origin, scratch), *_spoiled(model, mutants, scratch)]
+    folders = [*_healthy(model, origin, scratch), *_spoiled(model, origin, mutants, scratch)]
     private = Store(scratch / "store")
-    _share(model, store, private)
+    _share(model, store, private, scratch)
     with ThreadPoolExecutor(1) as beside:
         asked = beside.submit(_answers, model, origin, mutants, store, scratch)
         checks = _judge(folders, private, scratch)
@@ -202,19 +202,20 @@ def _healthy(model: str, origin: Origin, scratch: Path) -> Iterator[Path]:
     """The healthy variants: by both toolchains, and each once more as a file, read and packed without a change."""
     made = {name: dict(manifest_of(model)["variants"][name]) for name in rounded_variants(model)}
     made |= {name: {"recipe": recipe, "toolchain": toolchain} for name, (recipe, toolchain) in OTHER_TOOLCHAIN.items()}
-    yield write_model(scratch / f"{model}-healthy", model, made)
+    made |= further.tables(model)
+    yield write_model(scratch / f"{model}-healthy", model, made, beside=further.recipe_files(model))
     contents = {f"{CONTROL}_{name}": File(content).packed() for name, content in origin.variants.items()}
     claims = {f"{CONTROL}_{name}": name for name in origin.variants}
-    yield _with_files(scratch / f"{model}-{CONTROL}", model, contents, claims)
+    yield _with_files(scratch / f"{model}-{CONTROL}", model, contents, claims, origin)
 
 
-def _spoiled(model: str, mutants: Mapping[str, Mutant], scratch: Path) -> Iterator[Path]:
+def _spoiled(model: str, origin: Origin, mutants: Mapping[str, Mutant], scratch: Path) -> Iterator[Path]:
     files = {name: mutant.content for name, mutant in mutants.items() if mutant.content is not None}
     claims = {name: mutant.kind.claim for name, mutant in mutants.items()}
     names = sorted(files)
     for number, start in enumerate(range(0, len(names), BATCH)):
         batch = {name: files[name] for name in names[start : start + BATCH]}
-        yield _with_files(scratch / f"{model}-{number}", model, batch, claims)
+        yield _with_files(scratch / f"{model}-{number}", model, batch, claims, origin)
     for name, mutant in mutants.items():
         if mutant.calibration is not None:
             folder = scratch / f"{model}-{name}"
@@ -224,18 +225,31 @@ def _spoiled(model: str, mutants: Mapping[str, Mutant], scratch: Path) -> Iterat
             yield write_model(folder, model, variants, calibration=folder / "calibration.npz")
 
 
-def _with_files(folder: Path, model: str, files: Mapping[str, bytes], claims: Mapping[str, str]) -> Path:
-    folder.mkdir()
-    for name, content in files.items():
-        (folder / f"{name}.tflite").write_bytes(content)
-    variants = {name: {"file": f"{name}.tflite", "recipe": claims[name]} for name in files}
-    return write_model(folder, model, variants)
+def _with_files(
+    folder: Path, model: str, files: Mapping[str, bytes], claims: Mapping[str, str], origin: Origin
+) -> Path:
+    """A model folder of files that claim to be what they are not, with what their claims name beside them."""
+    content = {f"{name}.tflite": file for name, file in files.items()}
+    variants = {name: {"file": f"{name}.tflite", **further.claimed(claims[name])} for name in files}
+    return write_model(folder, model, variants, beside=content | _beside(model, origin))
 
 
-def _share(name: str, store: Store, private: Store) -> None:
-    """Give a run's own store what is healthy, so that it is not converted again."""
-    model = resolve(folder_of(name), store, rounded_variants(name))
-    for key in {model.float32_key, model.reference_key, *(variant.key for variant in model.variants)}:
+def _beside(model: str, origin: Origin) -> dict[str, bytes]:
+    """What claims name: rules, and float32 files of the same trained weights."""
+    trained_as = {f"{name}.float32.tflite": content for name, content in origin.float32.items()}
+    return further.recipe_files(model) | trained_as
+
+
+def _share(name: str, store: Store, private: Store, scratch: Path) -> None:
+    """Give a run's own store what is healthy, so that it is neither converted nor trained again."""
+    models = (
+        resolve(folder_of(name), store, rounded_variants(name)),
+        resolve(write_further(scratch / f"{name}-further", name), store, tuple(further.tables(name))),
+    )
+    keys = {key for model in models for key in (model.float32_key, model.reference_key)}
+    for variant in (variant for model in models for variant in model.variants):
+        keys |= {variant.key} if variant.training is None else {variant.key, variant.training.float32_key}
+    for key in keys:
         found = entry(store, key)
         private.put(key, found.path, suffix=found.path.suffix, meta=found.meta)
 
@@ -283,15 +297,18 @@ def _answers(
     """What the mutants that are files answer."""
     folder = scratch / f"{model}-answers"
     folder.mkdir()
-    for name, content in origin.variants.items():
-        (folder / f"{name}.tflite").write_bytes(content)
+    beside = {f"{name}.tflite": content for name, content in origin.variants.items()} | _beside(model, origin)
+    for name, content in beside.items():
+        (folder / name).write_bytes(content)
     questions = {}
     for name, mutant in mutants.items():
         if mutant.content is not None:
             path = folder / f"mutant_{name}.tflite"
             path.write_bytes(mutant.content)
-            base, float32 = folder / f"{mutant.kind.base}.tflite", folder / "float32.tflite"
-            questions[name] = Question(str(path), str(base), str(float32), mutant.kind.claim, mutant.at is not None)
+            claim = further.claimed(mutant.kind.claim)
+            base, float32 = folder / f"{mutant.kind.base}.tflite", folder / claim.get("float32", "float32.tflite")
+            recipe = str(folder / claim["recipe"]) if mutant.kind.claim == "mixed" else mutant.kind.claim
+            questions[name] = Question(str(path), str(base), str(float32), recipe, mutant.at is not None)
     return ask(questions, origin.evaluation["x"], _reference(model, store), folder)
 
 

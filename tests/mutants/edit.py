@@ -210,15 +210,16 @@ class File:
             shape[self.quantization(index).quantizedDimension] = -1
         return scales.reshape(shape)
 
-    def rescale(self, tensor: int, factor: float) -> None:
+    def rescale(self, tensor: int, factor: float, floats: File | None = None) -> None:
         """Another scale for an activation, and what follows from it for the biases of the layers that read it.
 
-        The file keeps to the specification: only the range that the activation can represent is another.
+        The file keeps to the specification: only the range that the activation can represent is another. A bias that is
+        rounded a second time may be off by a step; not if `floats`, the float32 file of the same weights, gives it.
         """
         self.quantization(tensor).scale = self.scales(tensor) * np.float32(factor)
-        for layer in self.layers:
+        for place, layer in enumerate(self.layers):
             if layer.input == tensor:
-                real = self.dequantize(layer.bias)
+                real = floats.dequantize(floats.layers[place].bias) if floats else self.dequantize(layer.bias)
                 self.quantization(layer.bias).scale = self.scales(layer.bias) * np.float32(factor)
                 self.write(layer.bias, self.quantize(layer.bias, real))
 

@@ -33,9 +33,10 @@ def rounded_variants(name: str) -> list[str]:
 def write_model(
     folder: Path,
     name: str,
-    variants: Mapping[str, Mapping[str, str]],
+    variants: Mapping[str, Mapping[str, Any]],
     source: Path | None = None,
     calibration: Path | None = None,
+    beside: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Write a model folder like an example model's.
 
@@ -46,6 +47,7 @@ def write_model(
             limit that converted variants have by default: that their ranges are those of this calibration set.
         source: Another source.
         calibration: Another calibration set.
+        beside: Files of the folder that tables name, by name.
     """
     original, where = manifest_of(name), folder_of(name)
     model = dict(original["model"], allow_outside=True)
@@ -54,6 +56,8 @@ def write_model(
         "evaluation": str(where / original["data"]["evaluation"]),
         "calibration": str(calibration or where / original["data"]["calibration"]),
     }
+    if "training" in original["data"]:
+        data["training"] = str(where / original["data"]["training"])
     budgets = original["budgets"]
     lines = [*table("model", model), *table("data", data)]
     for variant, entries in variants.items():
@@ -61,9 +65,13 @@ def write_model(
     lines += table("budgets", {key: value for key, value in budgets.items() if not isinstance(value, dict)})
     for variant, entries in variants.items():
         recipe = entries.get("recipe", variant)
-        ranges = {"activation_clipping_lsb": CLIPPING_LIMIT} if RECIPES[recipe].calibrated else {}
-        lines += table(f"budgets.{variant}", budgets.get(recipe, {}) | ranges)
+        by_rules = recipe.endswith(".json")
+        calibrated = by_rules or RECIPES[recipe].calibrated
+        ranges = {"activation_clipping_lsb": CLIPPING_LIMIT} if calibrated else {}
+        lines += table(f"budgets.{variant}", budgets.get("mixed" if by_rules else recipe, {}) | ranges)
     folder.mkdir(parents=True, exist_ok=True)
+    for file, content in (beside or {}).items():
+        (folder / file).write_bytes(content)
     (folder / "model.toml").write_text("\n".join(lines) + "\n")
     return folder
 

@@ -11,7 +11,7 @@ enters into `KINDS`:
         return At(layer.operator, (layer.weights,))
 
 - `edits`: changes an opened healthy file in place, and returns where, if that is one layer.
-- `files`: returns the content of a whole file.
+- `files`: returns the content of a whole file, or that and where its defect sits.
 - `calibrates`: returns another calibration set, which the model is then converted with.
 
 `from_` is what a mutant can be made from: the healthy variants, other conversions, and a random generator whose seed is
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -33,10 +33,17 @@ from tests.mutants.edit import File, Layer
 
 @dataclass(frozen=True)
 class At:
-    """Where a defect sits: the operator of the base file that it spoils, and the tensors that it changes."""
+    """Where a defect sits: the operator that it spoils, and the tensors that it changes, as the base file counts them.
+
+    A kind that makes a whole file counts as that file does.
+    """
 
     operator: int
     tensors: tuple[int, ...]
+
+
+# A whole file, with the place of its defect if that is one layer.
+Content = bytes | tuple[bytes, At]
 
 
 @dataclass(frozen=True)
@@ -46,9 +53,11 @@ class Origin:
     Attributes:
         model: The model's name.
         variants: The healthy `.tflite` of each variant by name.
-        foreign: `.tflite` files of other sources, by "source/variant": see `sources`.
+        foreign: `.tflite` files of other sources, by "source/variant" (see `sources`), and those of this source that
+            only mutants are made from (see `further`).
         calibration: The healthy calibration set: x and y.
         evaluation: The evaluation set: x and y.
+        float32: Of each variant that was trained further: the float32 `.tflite` of its weights.
         seed: Of `random`.
     """
 
@@ -57,6 +66,7 @@ class Origin:
     foreign: Mapping[str, bytes]
     calibration: Mapping[str, np.ndarray]
     evaluation: Mapping[str, np.ndarray]
+    float32: Mapping[str, bytes] = field(default_factory=dict)
     seed: int = 0
 
     @cached_property
@@ -89,7 +99,7 @@ class Kind:
         name: As the table spells it.
         text: What is wrong, in one sentence.
         base: The healthy variant that it starts from, and that its outputs are compared with.
-        claim: The recipe that it is sold as.
+        claim: The recipe that it is sold as; "mixed" is that of `further`.
         family: The module that it is from.
         change: Edits an opened file.
         content: Makes a whole file.
@@ -103,7 +113,7 @@ class Kind:
     claim: str
     family: str
     change: Callable[[File, Origin], At | None] | None = None
-    content: Callable[[Origin], bytes] | None = None
+    content: Callable[[Origin], Content] | None = None
     calibration: Callable[[Origin], Mapping[str, np.ndarray]] | None = None
     only: tuple[str, ...] = ()
 
@@ -152,11 +162,11 @@ def edits(base: str, claim: str | None = None, only: Sequence[str] = ()) -> Call
     return enter
 
 
-def files(base: str, claim: str | None = None) -> Callable:
+def files(base: str, claim: str | None = None, only: Sequence[str] = ()) -> Callable:
     """Enter a kind that makes a whole file."""
 
-    def enter(function: Callable[[Origin], bytes]) -> Callable[[Origin], bytes]:
-        _enter(function, base, claim, (), content=function)
+    def enter(function: Callable[[Origin], Content]) -> Callable[[Origin], Content]:
+        _enter(function, base, claim, only, content=function)
         return function
 
     return enter
@@ -176,7 +186,8 @@ def mutate(kind: Kind, origin: Origin) -> Mutant:
     """Make a mutant of a kind from a model. The same every time."""
     seeded = replace(origin, seed=zlib.crc32(kind.name.encode()))
     if kind.content is not None:
-        return Mutant(kind, kind.content(seeded))
+        made = kind.content(seeded)
+        return _placed(kind, made[0], File(made[0]), made[1]) if isinstance(made, tuple) else Mutant(kind, made)
     if kind.calibration is not None:
         return Mutant(kind, None, calibration=kind.calibration(seeded))
     assert kind.change is not None
@@ -184,10 +195,11 @@ def mutate(kind: Kind, origin: Origin) -> Mutant:
     at = kind.change(file, seeded)
     if at is None:
         return Mutant(kind, file.packed())
-    base = File(origin.variants[kind.base])
-    return Mutant(kind, file.packed(), None, at, tuple(map(base.tensor_name, at.tensors)), _operators(base, at))
+    return _placed(kind, file.packed(), File(origin.variants[kind.base]), at)
 
 
-def _operators(base: File, at: At) -> tuple[str, ...]:
-    readers = [operator for tensor in at.tensors for operator in base.readers(tensor)]
-    return tuple(base.place(operator) for operator in dict.fromkeys([at.operator, *readers]))
+def _placed(kind: Kind, content: bytes, counted: File, at: At) -> Mutant:
+    """A mutant with the names of the place, by the file that counts it."""
+    readers = [operator for tensor in at.tensors for operator in counted.readers(tensor)]
+    operators = tuple(counted.place(operator) for operator in dict.fromkeys([at.operator, *readers]))
+    return Mutant(kind, content, None, at, tuple(map(counted.tensor_name, at.tensors)), operators)

@@ -1,8 +1,8 @@
 """What mutants are made from: the healthy variants of the example models, and conversions of their other sources.
 
 >>> origin = gather(Path("models/digits"), store)                  # doctest: +SKIP
->>> sorted(origin.foreign)[:2]                                     # doctest: +SKIP
-['normalising/float32', 'normalising/int8']
+>>> sorted(origin.foreign)[-2:]                                    # doctest: +SKIP
+['without_batch_norm/float32', 'without_batch_norm/int8']
 
 Everything goes through the real conversion, and is kept in the store: a second run makes nothing.
 """
@@ -22,7 +22,7 @@ from liteproof.convert.conversion import prepare
 from liteproof.manifest.resolve import load_plan
 from liteproof.plan import Model
 from liteproof.store import Entry, Store, digest_of, file_sha256
-from tests.mutants import sources
+from tests.mutants import further, sources
 from tests.mutants.folders import folder_of, rounded_variants, write_model
 from tests.mutants.kinds import Origin
 
@@ -42,6 +42,15 @@ def gather(name: str, store: Store) -> Origin:
     variants = convert(folder_of(name), store, rounded_variants(name))
     foreign = {}
     with tempfile.TemporaryDirectory() as scratch:
+        folder = write_further(Path(scratch) / "further", name)
+        made = convert(folder, store)
+        variants |= {variant: made.pop(variant) for variant in further.tables(name)}
+        foreign |= made
+        float32 = {
+            variant.name: entry(store, variant.training.float32_key).path.read_bytes()
+            for variant in resolve(folder, store, tuple(further.tables(name))).variants
+            if variant.training is not None
+        }
         for source, path in other_sources(folder_of(name), store, Path(scratch)).items():
             folder = write_model(
                 Path(scratch) / source,
@@ -50,7 +59,13 @@ def gather(name: str, store: Store) -> Origin:
                 source=path,
             )
             foreign |= {f"{source}/{recipe}": content for recipe, content in convert(folder, store).items()}
-    return Origin(name, variants, foreign, arrays(name, "calibration"), arrays(name, "evaluation"))
+    return Origin(name, variants, foreign, arrays(name, "calibration"), arrays(name, "evaluation"), float32)
+
+
+def write_further(folder: Path, name: str) -> Path:
+    """A model folder with the variants of `further`, and those that only mutants are made from."""
+    variants = {**further.tables(name), **further.spoiled_tables(name)}
+    return write_model(folder, name, variants, beside=further.recipe_files(name))
 
 
 def arrays(name: str, which: str) -> dict[str, np.ndarray]:

@@ -152,6 +152,14 @@ def activation_range_far_too_wide(file: File, from_: Origin) -> At:
     return At(layer.operator, (layer.output,))
 
 
+@edits("int16x8")
+def int16_activation_range_far_too_wide(file: File, from_: Origin) -> At:
+    """The range of one 16-bit activation is 16 times too wide; the biases follow it."""
+    layer = inner(file, from_)
+    file.rescale(layer.output, 16.0)
+    return At(layer.operator, (layer.output,))
+
+
 @edits("int8")
 def logits_range_clipped(file: File, from_: Origin) -> At:
     """The range of the logits covers a quarter of their values."""

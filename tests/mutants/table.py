@@ -28,6 +28,8 @@ FAMILIES = {
     "weights": "Weights and biases",
     "graphs": "Graphs and files",
     "conversions": "Sold as something else, from another source, calibrated on the wrong data",
+    "trained": "Trained further: quantization-aware and pruned",
+    "mixed": "Mixed precision",
 }
 
 HEAD = """# What the suites catch
@@ -40,7 +42,8 @@ A *kind* of mutant spoils one thing: one edit of the flatbuffer, another source,
 from the models' own int8 conversion, each at a layer drawn by the kind's name. Mutants are handed to the suites as
 files that claim a recipe, with the budgets that the model gives that recipe; they are said to be calibrated on the
 model's calibration set (`activation_clipping_lsb = {clipping}`, the limit that converted variants have by default).
-Mutants of a calibration set are converted from it by LiteRT Quantizer.
+Mutants of a calibration set are converted from it by LiteRT Quantizer. Quantization-aware and pruned ones are handed
+over with the float32 file of the same trained weights (`float32 = "…"`), mixed ones with their rules.
 
 The *plain script* is what guides recommend: predict {samples} samples one by one, compare the best class with the
 source's, and pass from {enough:.0%}. It is written as well as such scripts are

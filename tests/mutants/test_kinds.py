@@ -4,20 +4,27 @@ import numpy as np
 import pytest
 
 from liteproof.recipes import RECIPES
-from tests.mutants import conversions, graphs, parameters, weights  # noqa: F401 - they enter their kinds
+from tests.mutants import conversions, further, graphs, mixed, parameters, trained, weights  # noqa: F401 - they enter their kinds
 from tests.mutants.edit import edited
 from tests.mutants.kinds import KINDS, Origin, mutate
 from tests.mutants.table import FAMILIES
-from tests.tflite.networks import network_bytes, trained
+from tests.tflite.networks import network_bytes
+from tests.tflite.networks import trained as weights_of
 
 ORIGIN = Origin(
     "small",
-    {recipe: network_bytes(recipe) for recipe in RECIPES},
-    {"retrained/int8": network_bytes("int8", trained(1))},
+    {**{recipe: network_bytes(recipe) for recipe in RECIPES}, "mixed": network_bytes("int8")},
+    {
+        "retrained/int8": network_bytes("int8", weights_of(1)),
+        "retrained_qat_int8": network_bytes("int8", weights_of(1)),
+        "without_batch_norm/float32": network_bytes("float32", weights_of(1)),
+    },
     {"x": np.arange(600.0, dtype=np.float32).reshape(300, 2), "y": np.arange(300) % 3},
     {"x": -np.arange(600.0, dtype=np.float32).reshape(300, 2), "y": np.arange(300) % 3},
+    {"qat_int8": network_bytes("float32")},
 )
-# What the small network has not: option tables, an activation function, a pool, residuals, ten classes …
+# What the small network has not: option tables, an activation function, a pool, residuals, ten classes, zeros,
+# ranges of several lengths, layers of several types …
 NEEDS_MORE = {
     "softmax_flattened",
     "relu_removed",
@@ -31,6 +38,13 @@ NEEDS_MORE = {
     "two_classes_swapped",
     "pool_changes_the_scale",
     "residual_scale_wrong",
+    "mask_of_another_layer",
+    "layer_not_pruned",
+    "qat_scale_of_another_layer",
+    "qat_range_of_another_layer",
+    "zeros_lost",
+    "pruned_beyond_what_was_trained",
+    *(name for name, kind in KINDS.items() if kind.family == "mixed"),
 }
 EDITS = [name for name, kind in KINDS.items() if kind.change is not None and name not in NEEDS_MORE]
 # What the issue demands at the least.
@@ -58,8 +72,7 @@ def test_a_kind_says_what_is_wrong_in_a_sentence(kind):
     assert kind.text[0].isupper()
     assert kind.text.endswith(".")
     assert "|" not in kind.text, "it would break the table"
-    assert kind.base in RECIPES
-    assert kind.claim in RECIPES
+    assert {kind.base, kind.claim} <= {*RECIPES, "mixed"}
     assert kind.family in FAMILIES
 
 

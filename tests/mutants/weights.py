@@ -177,8 +177,11 @@ def four_bit_codes_in_dynamic_range(file: File, from_: Origin) -> None:
 @edits("int8")
 def layer_of_another_training_run(file: File, from_: Origin) -> At:
     """One layer has weights, biases and scales of another training run."""
-    layer = from_.any_layer(file)
-    other = File(from_.foreign["retrained/int8"])
+    return transplant(file, from_.any_layer(file), File(from_.foreign["retrained/int8"]))
+
+
+def transplant(file: File, layer: Layer, other: File) -> At:
+    """Give a layer the weights, biases and scales of the same layer of another file."""
     theirs = other.layers[file.layers.index(layer)]
     real = other.dequantize(theirs.bias)
     file.write(layer.weights, other.read(theirs.weights))

@@ -37,8 +37,8 @@ from liteproof.measure.tensors import Values, match
 from liteproof.tflite.arithmetic import type_range
 from liteproof.tflite.facts import FLOAT_TYPES
 from liteproof.tflite.layers import LayerPair, align_layers
-from liteproof.tflite.reader import Model, Tensor
-from liteproof.tflite.specification.activations import FIXED_OUTPUTS
+from liteproof.tflite.reader import Model, Subgraph, Tensor
+from liteproof.tflite.specification.activations import FIXED_OUTPUTS, SAME_SCALE
 
 Seen = Mapping[int, tuple[float, float]]
 
@@ -46,6 +46,7 @@ Seen = Mapping[int, tuple[float, float]]
 # point; float32 sums in another order add a thousandth of a step.
 CLIPPING_LIMIT = 0.51
 
+_CONVERSIONS = frozenset({"QUANTIZE", "DEQUANTIZE"})
 _CODES = ("INT8", "UINT8", "INT16")
 # Types whose activations have the zero point 0 by the specification.
 _SYMMETRIC = frozenset({"INT16"})
@@ -66,6 +67,8 @@ class ActivationRange:
         seen: Smallest and largest value in the float32 variant.
         symmetric: Whether its type leaves it no zero point but 0, as int16 does.
         readers: The layers that read it, each with the smallest and largest value that it writes in float32.
+        shared: Smallest and largest value of all tensors that must have its scale (the inputs and the output of a
+            CONCATENATION, say); None where there are no others.
     """
 
     place: str
@@ -76,6 +79,7 @@ class ActivationRange:
     seen: tuple[float, float]
     symmetric: bool = False
     readers: tuple[tuple[str, tuple[float, float]], ...] = ()
+    shared: tuple[float, float] | None = None
 
     @property
     def clipping(self) -> float:
@@ -89,8 +93,11 @@ class ActivationRange:
 
     @property
     def use(self) -> float:
-        """The length of the shortest range of its type that holds the float32 values, over that of its own."""
-        return self._use(self.seen)
+        """The length of the shortest range of its type that holds the float32 values, over that of its own.
+
+        Those of the tensors that must have the same scale count as well.
+        """
+        return self._use(self.shared or self.seen)
 
     @property
     def overwritten_by(self) -> str | None:
@@ -100,7 +107,7 @@ class ActivationRange:
         (`LoggingEval` in TensorFlow Lite's calibrator.cc), and the kernels of ADD, SUB, MUL and DIV write over an input
         that nobody else reads: the input's range becomes what holds both.
         """
-        both = [(place, (min(low, self.seen[0]), max(high, self.seen[1]))) for place, (low, high) in self.readers]
+        both = [(place, _hull([self.seen, written])) for place, written in self.readers]
         return next((place for place, seen in both if max(0.5, 2 * self.use) < self._use(seen) < 2.0), None)
 
     def _use(self, seen: tuple[float, float]) -> float:
@@ -138,33 +145,70 @@ def _span(array: np.ndarray) -> tuple[float, float]:  # type: ignore[type-arg]
 def activation_ranges(float32: Model, variant: Model, seen: Seen) -> tuple[ActivationRange, ...]:
     """The quantized activations of a variant, in its order, beside what they take in float32.
 
-    Left out are outputs whose parameters the specification fixes (SOFTMAX …), and inputs of operators that can narrow a
-    range but must not change the scale (MINIMUM …).
+    What a QUANTIZE makes of an activation on its way to the next layer holds the same values, so its range is looked at
+    too: at the borders of mixed precision, say. Left out are outputs whose parameters the specification fixes
+    (SOFTMAX …), and inputs of operators that can narrow a range but must not change the scale (MINIMUM …).
 
     Args:
         float32: The float32 variant.
         variant: The variant under judgement.
         seen: Smallest and largest value of the float32 variant's tensors, by index.
     """
-    return tuple(_ranges(float32, variant, seen))
+    found = dict(_ranges(float32, variant, seen))
+    spans: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    groups = _of_one_scale(variant.subgraphs[0])
+    for index, range_ in found.items():
+        spans[groups.get(index, index)].append(range_.seen)
+    return tuple(
+        replace(range_, shared=_hull(spans[groups[index]])) if index in groups else range_
+        for index, range_ in found.items()
+    )
 
 
-def _ranges(float32: Model, variant: Model, seen: Seen) -> Iterator[ActivationRange]:
+def _of_one_scale(graph: Subgraph) -> dict[int, int]:
+    """For each tensor that an operator demands to have another's scale: one tensor that stands for all of these."""
+    found: dict[int, int] = {}
+    for operator in graph.operators:  # in the order in which they run
+        if operator.name in SAME_SCALE - _NARROWING:
+            values = {i for i in (*operator.inputs, *operator.outputs) if i >= 0 and _has_range(graph.tensors[i])}
+            before = {found[index] for index in values & found.keys()}
+            tied = values | {index for index, other in found.items() if other in before}
+            found |= dict.fromkeys(tied, operator.outputs[0])
+    return found
+
+
+def _hull(spans: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    return min(low for low, _ in spans), max(high for _, high in spans)
+
+
+def _ranges(float32: Model, variant: Model, seen: Seen) -> Iterator[tuple[int, ActivationRange]]:
+    """Each with the index of its tensor."""
     graph = variant.subgraphs[0]
     narrowed = {index for operator in graph.operators if operator.name in _NARROWING for index in operator.inputs}
     for theirs, ours in zip(float32.subgraphs[0].inputs, graph.inputs, strict=False):
         quantize = [op for op in graph.operators if op.name == "QUANTIZE" and ours in op.inputs]
         tensor = graph.tensors[quantize[0].outputs[0] if quantize else ours]
         if theirs in seen and _has_range(tensor):
-            yield _range("input", tensor, seen[theirs])
+            yield tensor.index, _range("input", tensor, seen[theirs])
     aligned = align_layers(float32, variant)
     readers = _readers(aligned, seen)
     for pair in aligned:
-        tensor = graph.tensors[pair.variant.output]
-        fixed = (pair.variant.operator.name, tensor.type) in FIXED_OUTPUTS
-        if pair.float32.output in seen and _has_range(tensor) and not fixed and tensor.index not in narrowed:
-            found = _range(pair.variant.place, tensor, seen[pair.float32.output])
-            yield replace(found, readers=tuple(readers[pair.float32.output]))
+        theirs, ours = pair.float32.output, pair.variant.output
+        if theirs not in seen or (pair.variant.operator.name, graph.tensors[ours].type) in FIXED_OUTPUTS:
+            continue
+        for place, index in ((pair.variant.place, ours), *_converted(graph, ours)):
+            if _has_range(graph.tensors[index]) and index not in narrowed:
+                found = _range(place, graph.tensors[index], seen[theirs])
+                yield index, replace(found, readers=tuple(readers[theirs]))
+
+
+def _converted(graph: Subgraph, index: int) -> Iterator[tuple[str, int]]:
+    """The conversions that follow an activation, and the tensors that they write."""
+    held = {index}
+    for operator in graph.operators:  # in the order in which they run
+        if operator.name in _CONVERSIONS and operator.inputs[0] in held:
+            held.add(operator.outputs[0])
+            yield f"{operator.name} #{operator.index}", operator.outputs[0]
 
 
 def _readers(aligned: Iterable[LayerPair], seen: Seen) -> Mapping[int, list[tuple[str, tuple[float, float]]]]:
@@ -245,7 +289,7 @@ def activation_range_use(ranges: Sequence[ActivationRange]) -> Measurement:
     specification's section "Symmetric vs asymmetric" names the zero point's worth: up to one bit. The kernels for int16
     have none (rule `int16_zero_point`), so what is needed there is twice the largest magnitude.
 
-    Healthy ranges are used to 0.78 and more, in int8 as in int16, with one exception: TFLiteConverter gives a tensor
+    Healthy ranges are used to 0.67 and more, in int8 as in int16, with one exception: TFLiteConverter gives a tensor
     that ADD, SUB, MUL or DIV overwrites the range of both (`ActivationRange.overwritten_by`). That costs MobileNetV2's
     residuals a bit and a half. Behind a ReLU whose batch normalization multiplies by ten it costs four, and that is a
     loss that the limit is there to show.
@@ -258,18 +302,19 @@ def activation_range_use(ranges: Sequence[ActivationRange]) -> Measurement:
     worst = min((found for found in ranges if any(found.seen)), key=lambda found: found.use, default=None)
     if worst is None:
         return Measurement("activation_range_use", 1.0, detail="every activation is zero in float32")
-    cause, advice = _too_wide(worst)
-    return Measurement("activation_range_use", worst.use, detail=_told(worst), causes=(cause,), next=advice)
+    causes, advice = _too_wide(worst)
+    return Measurement("activation_range_use", worst.use, detail=_told(worst), causes=causes, next=advice)
 
 
-def _too_wide(found: ActivationRange) -> tuple[str, str]:
+def _too_wide(found: ActivationRange) -> tuple[tuple[str, ...], str]:
     """Why a range is too wide, and what to do."""
     if not found.overwritten_by:
-        cause = "an outlier in the calibration set, or a calibration set in other units, made the range too wide"
-        return cause, "look at the calibration set's largest values"
+        calibrated = "an outlier in the calibration set, or a calibration set in other units, made the range too wide"
+        trained = "after quantization-aware training: it ended before the range had come down from where it began"
+        return (calibrated, trained), "look at the calibration set's largest values"
     cause = f"its range is that of what {found.overwritten_by} makes of it: TFLiteConverter looks at a tensor once more"
     advice = 'convert by LiteRT Quantizer, whose ranges are each tensor\'s own: toolchain = "litert" or a recipe file'
-    return f"{cause} after an operator has overwritten it", advice
+    return (f"{cause} after an operator has overwritten it",), advice
 
 
 def _require(metric: str, ranges: Sequence[ActivationRange]) -> None:
