@@ -8,7 +8,7 @@ One class a table: reading, the published JSON Schema and the editor's completio
     Traceback (most recent call last):
       ...
     liteproof.errors.UsageError: evaluation = 3 in [data] is a whole number
-      expected: a string
+      expected: a string or a table
       where:    model.toml [data]
 """
 

@@ -1,5 +1,6 @@
 """What the cases of a run share: sets, references and files, each opened, tried or measured once.
 
+>>> from pathlib import Path
 >>> Opened(Store(Path("/nowhere"))).runtime_of(Target("host", runtime="tflite_runtime"))
 'tflite_runtime'
 """

@@ -3,6 +3,8 @@
 A `Bench` holds what the cases of a run share (`liteproof.measure.opened`); a `Subject` is one case on it, with its
 files (`liteproof.measure.case_files`). Nothing is loaded or computed before a suite asks.
 
+    >>> from pathlib import Path
+    >>> from liteproof.plan import Target
     >>> bench = Bench(Store(Path("/nowhere")))
     >>> bench.runtime_of(Target("host", runtime="tflite_runtime"))
     'tflite_runtime'
