@@ -55,7 +55,7 @@ class Metric:
         lowest: The smallest value it can take.
         highest: The largest value it can take.
         tasks: The tasks for which it has a meaning.
-        needs: What it depends on, by the names that `liteproof.plan.unmet` knows.
+        needs: What it depends on, by the names that `liteproof.applicability` knows.
         default: The limit that holds for every recipe unless a manifest says otherwise.
         relative: Whether a regression budget on it is a share of the baseline (times, sizes) rather than absolute.
     """

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from liteproof.applicability import unmet
 from liteproof.checks import METRICS
-from liteproof.plan import float_io_twin, same_weights_key, unmet
+from liteproof.plan import float_io_twin, same_weights_key
 from tests.manifest.build import images
 
 QAT = "[variants.qat_int8]\nepochs = 2\n"

@@ -10,13 +10,13 @@ import pytest
 from liteproof.advice.arena import arena
 from liteproof.advice.estimates import estimates, micro_arena
 from liteproof.advice.network import of_description
+from liteproof.applicability import unmet
 from liteproof.checks import METRICS, Verdict, judge
 from liteproof.convert.conversion import prepare
 from liteproof.manifest.description import describe
 from liteproof.manifest.resolve import load_plan
 from liteproof.measure import activations, identity, weights
 from liteproof.measure.subject import Bench
-from liteproof.plan import unmet
 from liteproof.recipes import RECIPES
 from liteproof.store import Store
 from liteproof.tflite.facts import expected_bytes

@@ -18,10 +18,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from liteproof.applicability import unmet
 from liteproof.checks import METRICS, Better, metric_of
 from liteproof.manifest.place import Place, kind_of, nearest, one_of, written
 from liteproof.manifest.schema import RESERVED_METRICS
-from liteproof.plan import Model, Variant, unmet
+from liteproof.plan import Model, Variant
 
 EVERY = "all"
 REGRESSION = "regression"

@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from liteproof import plan as plans
+from liteproof.applicability import unmet
 from liteproof.checks import METRICS, OWN, Check, Verdict
 from liteproof.errors import LiteproofError, UsageError
-from liteproof.plan import Case, Plan, Target, unmet
+from liteproof.plan import Case, Plan, Target
 from liteproof.plugin.acceptance_run import AcceptanceRun
 from liteproof.plugin.board import Board
 from liteproof.plugin.recording import GateMissed, Recorder, recorded

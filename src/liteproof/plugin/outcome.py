@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from liteproof import __version__
+from liteproof.applicability import unmet
 from liteproof.checks import METRICS
 from liteproof.measure.machine import describe_machine
-from liteproof.plan import Making, Model, Plan, Samples, Target, Variant, unmet
+from liteproof.plan import Making, Model, Plan, Samples, Target, Variant
 from liteproof.plugin.acceptance_run import AcceptanceRun
 from liteproof.report.results import Results, Run, verdicts_of
 from liteproof.report.secrets import masked

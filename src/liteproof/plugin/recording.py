@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from liteproof.applicability import unmet
 from liteproof.checks import Check, Measurement, Verdict
 from liteproof.judging import baseline_of, rule, waiver_of
-from liteproof.plan import Case, unmet
+from liteproof.plan import Case
 from liteproof.report import wording
 
 PROPERTY = "liteproof.check"

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from liteproof.applicability import unmet
 from liteproof.checks import Verdict
 from liteproof.errors import UsageError
 from liteproof.measure.evaluation import read_samples
-from liteproof.plan import Case, Model, unmet
+from liteproof.plan import Case, Model
 from liteproof.plugin.acceptance_run import AcceptanceRun
 from liteproof.plugin.reuse import engine_digest
 from liteproof.plugin.work_tree import State, state_of
