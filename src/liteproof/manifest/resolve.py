@@ -11,38 +11,33 @@ are kept elsewhere are fetched, unless that is put off: what they hold decides w
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from liteproof import plan
 from liteproof.accepted import read as read_accepted
-from liteproof.checks import METRICS
 from liteproof.convert.tasks import Listener
 from liteproof.manifest import keys, select_operators
-from liteproof.manifest import training as training_keys
 from liteproof.manifest.budgets import Budgets, read_budgets
 from liteproof.manifest.data import Arrays
 from liteproof.manifest.files import Folder
-from liteproof.manifest.interface import read_interface
 from liteproof.manifest.memory import Memory
-from liteproof.manifest.place import Place, clean, nearest, one_of, written
+from liteproof.manifest.own_metrics import read_own_metrics
+from liteproof.manifest.place import Place, clean, one_of, written
 from liteproof.manifest.remote import Remote, Remotes, is_address
 from liteproof.manifest.samples import Found, Sets, is_callable
-from liteproof.manifest.schema import Manifest, RemoteTable, SamplesTable, VariantTable, read_manifest
+from liteproof.manifest.schema import Manifest, RemoteTable, SamplesTable, read_manifest
 from liteproof.manifest.selection import MANIFEST, find_models, select_models, select_variants
+from liteproof.manifest.service import read_service
 from liteproof.manifest.source import Expectation, find_expectation, kind_of_source
 from liteproof.manifest.targets import read_targets, select_targets
-from liteproof.mixed import read_rules
-from liteproof.recipes import RECIPES, Recipe, promise_of
-from liteproof.store import Store, digest_of
+from liteproof.manifest.variants import Origin, Variants
+from liteproof.manifest.waivers import read_waivers
+from liteproof.store import Store
 
 TARGETS = "targets.toml"
-URL = r"https?://[^\s/?#@]+(/[^\s?#]*)?"
 SETS = ("evaluation", "calibration", "training")
 
 
@@ -124,17 +119,10 @@ class _Resolving:
         evaluation, others = self._sets(expectation, labels)
         calibration, training = others.get("calibration"), others.get("training")
         labels = labels or (evaluation.classes or None)
-        identity = keys.Source(
-            kind,
-            source.sha256,
-            self.manifest.model.trust,
-            self._custom_objects(),
-            expectation.keras,
-            select_operators.for_float32(self.manifest.variants),
-        )
+        identity = self._identity(source, kind, expectation)
+        trained_on = self._trained_on(evaluation, training)
+        origin = Origin(source, identity, calibration, trained_on, evaluation.inputs)
         given = self.manifest.model
-        accepted = read_accepted(self.folder.path)
-        baselines = accepted.variants if accepted else {}
         bare = plan.Model(
             name=self.name,
             task=given.task,
@@ -153,14 +141,7 @@ class _Resolving:
             custom_objects=given.custom_objects,
             float32_key=keys.float32_key(identity),
             reference_key=keys.reference_key(identity, evaluation.samples.sha256),
-            variants=tuple(
-                dataclasses.replace(
-                    self._variant(name, table, source, identity, calibration, self._trained_on(evaluation, training)),
-                    accepted=baselines.get(name, {}),
-                    **self._interface(name, table, evaluation.inputs),
-                )
-                for name, table in self.manifest.variants.items()
-            ),
+            variants=tuple(self._variants(origin)),
             prefer=given.prefer,
             release=self._release(),
             keras=expectation.keras,
@@ -280,6 +261,12 @@ class _Resolving:
         except (OSError, UnicodeDecodeError) as error:
             raise place.wrong(f"labels = {written(name)}: {error}", "a text file in UTF-8, a label a line") from error
 
+    def _identity(self, source: plan.File, kind: str, expectation: Expectation) -> keys.Source:
+        """What of the source decides the bytes of what is made from it."""
+        selects = select_operators.for_float32(self.manifest.variants)
+        trust = self.manifest.model.trust
+        return keys.Source(kind, source.sha256, trust, self._custom_objects(), expectation.keras, selects)
+
     def _custom_objects(self) -> dict[str, str] | None:
         name = self.manifest.model.custom_objects
         return self._code(name, "custom_objects", self.place.at("model")) if name else None
@@ -318,49 +305,6 @@ class _Resolving:
         others = {key: sets.find(key, apart_from=evaluation) for key in SETS if key != "evaluation"}
         return evaluation, {key: found.samples for key, found in others.items() if found}
 
-    # -- [variants] ---------------------------------------------------------------------------------------------------
-
-    def _variant(
-        self,
-        name: str,
-        table: VariantTable,
-        source: plan.File,
-        identity: keys.Source,
-        calibration: plan.Samples | None,
-        trained_on: Mapping[str, object] | None,
-    ) -> plan.Variant:
-        place = self.place.at("variants").at(name)
-        recipe, mixed = self._recipe(name, table, place), self._rules(table, place)
-        promise = promise_of(recipe, mixed)
-        options = {**mixed, **training_keys.claims(table, promise, place)}
-        waivers = self._waivers(name)
-        if table.file is not None:
-            if table.toolchain:
-                raise place.wrong(f"toolchain in {place.name} beside file", "one of the two", "remove toolchain")
-            file = self._file(table.file, "file", place)
-            key, trained = keys.file_key(file.sha256), self._trained_elsewhere(table, promise, place)
-            options = {**options, **select_operators.options(table, promise, None, place)}
-            return plan.Variant(name, recipe, None, file, key, {}, options=options, waivers=waivers, training=trained)
-        if identity.kind == "tflite" and recipe == "float32" and table.toolchain is None:
-            return plan.Variant(name, recipe, None, source, keys.file_key(source.sha256), {}, waivers=waivers)
-        toolchain = self._toolchain(promise, table, identity.kind, place)
-        calibrated_on = None
-        if promise.calibrated:
-            if calibration is None:
-                raise place.wrong(
-                    f"recipe {recipe} needs a calibration set",
-                    "calibration in [data]: samples in any form that evaluation can have",
-                    'add calibration = "calibration.npz" to [data], with some hundred training samples',
-                )
-            calibrated_on = {"sha256": calibration.sha256}
-        trained = self._training(table, promise, identity, trained_on, place)
-        made_by = "mixed" if mixed else training_keys.CONVERTED_BY.get(recipe, recipe)
-        select = select_operators.options(table, promise, toolchain, place)
-        made_with = {**mixed, **select}
-        key = keys.variant_key(identity, made_by, toolchain, calibrated_on, made_with, trained.key if trained else None)
-        options = {**options, **select}
-        return plan.Variant(name, recipe, toolchain, None, key, {}, options=options, waivers=waivers, training=trained)
-
     def _trained_on(self, evaluation: Found, training: plan.Samples | None) -> dict[str, object] | None:
         """What decides a training beside a variant's own keys: the samples, those left out, what the loss is for."""
         if training is None:
@@ -369,105 +313,31 @@ class _Resolving:
         left_out = evaluation.samples.sha256
         return {"data": training.sha256, "left_out": left_out, "task": given.task, "outputs": given.outputs}
 
-    def _training(
-        self,
-        table: VariantTable,
-        promise: Recipe,
-        identity: keys.Source,
-        trained_on: Mapping[str, object] | None,
-        place: Place,
-    ) -> plan.Training | None:
-        """How the source is trained further for a recipe that asks for it."""
-        training_keys.require_sense(table, promise, identity.kind, trained_on is not None, place)
-        if not promise.training:
-            return None
-        settings = training_keys.settings(table, promise)
-        key = keys.training_key(identity, promise.training, {**settings, **(trained_on or {})})
-        float32 = keys.variant_key(identity, "float32", "tensorflow", None, {}, key)
-        return plan.Training(float32, None, key, promise.training, settings)
+    # -- the other tables, each read by the module of its name --------------------------------------------------------
 
-    def _trained_elsewhere(self, table: VariantTable, promise: Recipe, place: Place) -> plan.Training | None:
-        training_keys.require_sense_of_file(table, promise, place)
-        if table.float32 is None:
-            return None
-        float32 = self.memory.file(self.folder.find(table.float32, "float32", place))
-        return plan.Training(keys.file_key(float32.sha256), float32)
-
-    def _interface(self, name: str, table: VariantTable, inputs: Sequence[str]) -> dict[str, Any]:
-        place = self.place.at("variants").at(name)
-        promise = promise_of(self._recipe(name, table, place), self._rules(table, place))
-        return read_interface(table, promise, inputs, place)
-
-    def _recipe(self, name: str, table: VariantTable, place: Place) -> str:
-        recipe = table.recipe or name
-        if recipe in RECIPES or _is_rules(table.recipe):
-            return recipe
-        if table.recipe:
-            found, cure = f"recipe = {written(recipe)} in {place.name}", "correct the recipe"
-        elif table.file is not None:
-            found = f"{place.name} does not say what its file claims to be"
-            cure = f'add recipe = "{nearest(name, RECIPES) or "int8"}"'
-        else:
-            found = f"{place.name} is not named after a recipe, and names none"
-            cure = f'rename it, or add recipe = "{nearest(name, RECIPES) or "int8"}"'
-        raise place.wrong(found, one_of(recipe, RECIPES, what="a recipe"), cure)
-
-    def _rules(self, table: VariantTable, place: Place) -> dict[str, object]:
-        """The rules of a mixed recipe, under the key that `recipes.promise_of` looks for; nothing of another.
-
-        Raises:
-            UsageError: if its file is not what LiteRT Quantizer saves.
-        """
-        if not _is_rules(table.recipe):
-            return {}
-        path = self.folder.find(table.recipe or "", "recipe", place)
-        try:
-            rules = json.loads(path.read_text(encoding="utf-8-sig"))
-            read_rules(rules)
-        except (OSError, ValueError, RecursionError) as error:
-            raise place.wrong(
-                f"recipe = {written(table.recipe)} in {place.name}: {clean(str(error))}",
-                "an array of rules as LiteRT Quantizer's save() or RecipeManager writes it",
-                "docs/recipes.md shows one",
-            ) from error
-        return {"rules": rules}
-
-    def _toolchain(self, promise: Recipe, table: VariantTable, kind: str, place: Place) -> str:
-        can = promise.toolchains
-        if kind == "tflite":  # TFLiteConverter starts from Keras and SavedModels only
-            can = tuple(toolchain for toolchain in can if toolchain != "tensorflow")
-        if not can:
-            others = [name for name, entry in RECIPES.items() if "litert" in entry.toolchains]
-            raise place.wrong(
-                f"recipe {promise.name} cannot start from a .tflite source",
-                f"float32 (the source itself), one of {', '.join(others)}, or file = …",
-                "name the Keras original as source, or hand the variant over as a file",
+    def _variants(self, origin: Origin) -> Iterator[plan.Variant]:
+        """The variants, as yet without limits."""
+        accepted = read_accepted(self.folder.path)
+        baselines = accepted.variants if accepted else {}
+        own, tables = self.manifest.metrics, self.manifest.variants
+        waivers = read_waivers(self.manifest.waivers, tables, own, self.place.at("waivers"))
+        variants = Variants(origin, self.folder, self.memory, self._file)
+        for name, table in tables.items():
+            yield dataclasses.replace(
+                variants.read(name, table, self.place.at("variants").at(name)),
+                accepted=baselines.get(name, {}),
+                waivers=tuple(waiver for waiver in waivers if waiver.variant == name),
             )
-        toolchain = table.toolchain or can[0]
-        if toolchain not in can:
-            reason = " from a .tflite source" if toolchain in promise.toolchains else ""
-            raise place.wrong(
-                f"toolchain {toolchain} does not know recipe {promise.name}{reason}",
-                " or ".join(can),
-                f'write toolchain = "{can[0]}", or remove the key',
-            )
-        return toolchain
-
-    # -- [metrics] ----------------------------------------------------------------------------------------------------
 
     def _own_metrics(self) -> Iterator[plan.OwnMetric]:
-        for name, table in self.manifest.metrics.items():
-            place = self.place.at("metrics").at(name)
-            if name in self.around.targets:
-                raise place.wrong(f"the metric name '{name}' is a target's name", "a name that is not taken")
-            module = keys.find_module(table.callable, "callable", self.around.root, place)
-            depth = table.callable.partition(":")[0].count(".") + (module.name == "__init__.py")
-            package = module.parents[depth - 1] if depth else module
-            sources = sorted(package.rglob("*.py")) if depth else [module]
-            code = digest_of({str(path.relative_to(package)): self.memory.file(path).sha256 for path in sources})
-            yield plan.OwnMetric(name, table.callable, table.better, code, str(package))
+        tables, around = self.manifest.metrics, self.around
+        return read_own_metrics(tables, around.targets, around.root, self.memory, self.place.at("metrics"))
 
-    # -- [budgets], [[waivers]], [release] ----------------------------------------------------------------------------
+    def _service(self) -> plan.Service | None:
+        given = self.manifest.service
+        if given is None:
+            return None
+        return read_service(given, self.manifest.variants, self.around.targets, self.place.at("service"))
 
     def _with_budgets(self, bare: plan.Model) -> plan.Model:
         budgets: Budgets = read_budgets(
@@ -478,7 +348,6 @@ class _Resolving:
             place=self.place.at("budgets"),
         )
         budgets.require_applicable(bare)
-        self._require_waived_variants()
         variants = tuple(
             dataclasses.replace(
                 variant,
@@ -488,81 +357,6 @@ class _Resolving:
             for variant in bare.variants
         )
         return dataclasses.replace(bare, variants=variants)
-
-    def _require_waived_variants(self) -> None:
-        place = self.place.at("waivers")
-        for waiver in self.manifest.waivers:
-            if waiver.variant not in self.manifest.variants:
-                known = self.manifest.variants
-                raise place.wrong(
-                    f"variant = {written(waiver.variant)} in [[waivers]]",
-                    one_of(waiver.variant, known, what="a variant"),
-                    "correct the name, or remove the waiver",
-                )
-            metrics = (*METRICS, *self.manifest.metrics)
-            close = nearest(waiver.rule, metrics, cutoff=0.85)
-            if waiver.rule not in metrics and close:
-                raise place.wrong(
-                    f"rule = {written(waiver.rule)} in [[waivers]]", f"a rule or a metric; nearest: '{close}'"
-                )
-
-    def _waivers(self, variant: str) -> tuple[plan.Waiver, ...]:
-        for rule in {waiver.rule for waiver in self.manifest.waivers} - {*METRICS, *self.manifest.metrics}:
-            self._require_rule(rule)
-        return tuple(
-            plan.Waiver(waiver.variant, waiver.rule, waiver.reason, waiver.until, waiver.tensor)
-            for waiver in self.manifest.waivers
-            if waiver.variant == variant
-        )
-
-    def _require_rule(self, rule: str) -> None:
-        from liteproof.tflite.specification import RULES  # only a manifest with waivers pays for it
-
-        if rule not in RULES:
-            place = self.place.at("waivers")
-            raise place.wrong(
-                f"rule = {written(rule)} in [[waivers]] is no rule and no metric",
-                one_of(rule, {*RULES, *METRICS, *self.manifest.metrics}, what="a rule or a metric"),
-                "docs/suites/quantization_spec.md lists the rules",
-            )
-
-    def _service(self) -> plan.Service | None:
-        given, place = self.manifest.service, self.place.at("service")
-        if given is None:
-            return None
-        if given.variant not in self.manifest.variants:
-            raise place.wrong(
-                f"variant = {written(given.variant)} in {place.name}",
-                one_of(given.variant, self.manifest.variants, what="a variant"),
-                "name the variant that the service serves",
-            )
-        urls = {"": given.url} if isinstance(given.url, str) else given.url
-        for name, url in urls.items():
-            if not re.fullmatch(URL, url):
-                raise place.wrong(
-                    f"url = {written(url)} in {place.name}",
-                    'an address such as "http://127.0.0.1:8080"; no user, no query',
-                    "write the address as the target itself reaches the service",
-                )
-            if name and name not in self.around.targets:
-                raise place.wrong(
-                    f"url in {place.name} names '{clean(name)}', which is no target",
-                    one_of(name, self.around.targets, what="a target"),
-                    f"define [{clean(name)}] in targets.toml, or correct the name",
-                )
-        fields = given.fields if isinstance(given.fields, dict) else dict.fromkeys(given.fields)
-        return plan.Service(
-            variant=given.variant,
-            urls=urls,
-            health=given.health,
-            fields=fields,
-            digest_field=given.digest_field,
-            predict=given.predict,
-            encoding=given.encoding,
-            output_field=given.output_field,
-            samples=given.samples,
-            timeout_s=given.timeout_s,
-        )
 
     def _release(self) -> tuple[str, ...]:
         place, targets = self.place.at("release"), self.manifest.release.targets
@@ -585,8 +379,3 @@ def _layers(names: Sequence[str]) -> str:
 def _runs_python(given: object) -> bool:
     origin = given.origin if isinstance(given, SamplesTable) else given
     return isinstance(origin, str) and is_callable(origin)
-
-
-def _is_rules(recipe: str | None) -> bool:
-    """Whether a recipe is a file of rules by layer."""
-    return recipe is not None and recipe.endswith(".json")
