@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from liteproof.report import drawn, html
+from liteproof.report import drawn, html, plots
 from liteproof.report.drawn import plots_of
 from liteproof.store import Store
 from tests.report import large
@@ -18,42 +18,44 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def drawings(monkeypatch):
-    """What is drawn, and not taken from the store."""
-    made = []
-    really = drawn._drawn
-    monkeypatch.setattr(drawn, "_drawn", lambda *given: made.append(given) or really(*given))
-    return made
+def show():
+    """Shows plots; counts in `show.drawn` those that were drawn, and not taken from the store."""
+
+    def show(store, checks=CHECKS, model="digits", prefix="p"):
+        def draw(*given, prefix):
+            show.drawn += 1
+            return plots.of_model(*given, prefix)
+
+        return plots_of(checks, model, "classification", prefix=prefix, store=store, draw=draw)
+
+    show.drawn = 0
+    return show
 
 
-def show(store, checks=CHECKS, model="digits", prefix="p"):
-    return plots_of(checks, model, "classification", prefix=prefix, store=store)
-
-
-def test_drawn_once_and_the_same_again(store, drawings):
+def test_drawn_once_and_the_same_again(store, show):
     first = show(store)
     assert first
     assert show(Store(store.root)) == first == show(None)
-    assert len(drawings) == 2
+    assert show.drawn == 2
 
 
-def test_what_was_taken_over_looks_the_same(store, drawings):
+def test_what_was_taken_over_looks_the_same(store, show):
     show(store)
     show(store, [replace(found, taken_over="20261121T120000Z-abcdef") for found in CHECKS])
-    assert len(drawings) == 1
+    assert show.drawn == 1
 
 
-def test_any_change_is_drawn_anew(store, drawings, monkeypatch):
+def test_any_change_is_drawn_anew(store, show, monkeypatch):
     show(store)
     show(store, [replace(CHECKS[0], value=0.123), *CHECKS[1:]])
     show(store, model="other")
     show(store, prefix="q")
     monkeypatch.setattr(drawn, "_code", lambda: "another liteproof")
     show(store)
-    assert len(drawings) == 5
+    assert show.drawn == 5
 
 
-def test_a_damaged_or_unwritable_store_costs_time_only(store, drawings, tmp_path):
+def test_a_damaged_or_unwritable_store_costs_time_only(store, show, tmp_path):
     first = show(store)
     for path in (store.root / "blobs").iterdir():
         path.write_bytes(b"x")

@@ -5,7 +5,7 @@ the plots of the run before, and imports none.
 
 >>> import tempfile
 >>> store = Store(Path(tempfile.mkdtemp()))
->>> plots_of([], "digits", "classification", prefix="digits", store=store)
+>>> plots_of([], "digits", "classification", prefix="digits", store=store, draw=lambda *given, prefix: [])
 ()
 """
 
@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -35,7 +36,15 @@ class Plot:
     svg: str
 
 
-def plots_of(checks: Sequence[Check], model: str, task: str, *, prefix: str, store: Store | None) -> tuple[Plot, ...]:
+class Draw(Protocol):
+    """Draws every plot that the checks of one model give something for: `liteproof.report.plots.of_model`."""
+
+    def __call__(self, checks: Sequence[Check], model: str, task: str, prefix: str) -> Iterable[Plot]: ...  # noqa: D102
+
+
+def plots_of(
+    checks: Sequence[Check], model: str, task: str, *, prefix: str, store: Store | None, draw: Draw
+) -> tuple[Plot, ...]:
     """Every plot of one model: kept, or drawn now.
 
     Args:
@@ -44,9 +53,10 @@ def plots_of(checks: Sequence[Check], model: str, task: str, *, prefix: str, sto
         task: Its task.
         prefix: For ids; unique in the page.
         store: Where plots are kept; None: nowhere. One that cannot be written costs time and nothing else.
+        draw: Called where they are not kept.
     """
     if store is None:
-        return _drawn(checks, model, task, prefix)
+        return tuple(draw(checks, model, task, prefix=prefix))
     key = digest_of(
         {
             "kind": "plots",
@@ -60,16 +70,10 @@ def plots_of(checks: Sequence[Check], model: str, task: str, *, prefix: str, sto
     if entry is not None:
         with contextlib.suppress(OSError, msgspec.MsgspecError):
             return msgspec.json.decode(entry.path.read_bytes(), type=tuple[Plot, ...])
-    made = _drawn(checks, model, task, prefix)
+    made = tuple(draw(checks, model, task, prefix=prefix))
     with contextlib.suppress(UsageError):
         store.put(key, msgspec.json.encode(made), suffix=".json", meta={"kind": "plots", "model": model})
     return made
-
-
-def _drawn(checks: Sequence[Check], model: str, task: str, prefix: str) -> tuple[Plot, ...]:
-    from liteproof.report import plots  # the plotting library comes with it
-
-    return tuple(plots.of_model(checks, model, task, prefix=prefix))
 
 
 @lru_cache(maxsize=1)

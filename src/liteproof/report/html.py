@@ -13,11 +13,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from liteproof.checks import Check
 from liteproof.report.drawn import Plot, plots_of
 from liteproof.report.page import ModelPart, page_of
 from liteproof.report.results import Results
@@ -58,8 +60,14 @@ def document(results: Results, store: Store | None = None) -> bytes:
 def _plots_of(model: ModelPart, store: Store | None) -> list[tuple[Plot, Markup]]:
     """The model's plots with their SVG marked as markup: it was made from a figure, with every text escaped."""
     checks = [item.check for item in model.items]
-    made = plots_of(checks, model.name, model.task, prefix=model.anchor, store=store)
+    made = plots_of(checks, model.name, model.task, prefix=model.anchor, store=store, draw=_draw)
     return [(plot, Markup(plot.svg)) for plot in made]  # noqa: S704 - serialized by ElementTree
+
+
+def _draw(checks: Sequence[Check], model: str, task: str, prefix: str) -> Iterator[Plot]:
+    from liteproof.report import plots  # the plotting library comes with it
+
+    return plots.of_model(checks, model, task, prefix)
 
 
 def _ours(name: str) -> Markup:
