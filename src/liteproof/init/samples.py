@@ -12,7 +12,6 @@ The two sets are disjoint by content, not by number: samples that repeat another
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy.typing as npt
 
 from liteproof.arrays import UNREADABLE, open_arrays
 from liteproof.errors import UsageError
+from liteproof.manifest import sampling
 from liteproof.manifest.data import Array, Arrays, require_fit
 from liteproof.manifest.place import clean, shown
 from liteproof.manifest.source import Input
@@ -258,18 +258,12 @@ def part(samples: Samples, calibrate_on: int, seed: int) -> tuple[Samples, Sampl
 
 
 def draw(y: Values | None, samples: int, wanted: int, seed: int) -> npt.NDArray[np.int64]:
-    """Numbers of samples that are drawn, in order; stratified where y holds class numbers."""
-    random = np.random.default_rng(seed)
-    if not is_classes(y):
-        return np.sort(random.permutation(samples)[:wanted])
-    assert y is not None  # noqa: S101 - is_classes says so
-    shuffled = [random.permutation(np.flatnonzero(y == label)) for label in np.unique(y)]
-    share = wanted / samples
-    counts = [min(len(of_one) - 1, max(1, math.floor(share * len(of_one)))) for of_one in shuffled]
-    chosen = [of_one[:count] for of_one, count in zip(shuffled, counts, strict=True)]
-    left = np.concatenate([of_one[count + 1 :] for of_one, count in zip(shuffled, counts, strict=True)])
-    more = random.permutation(left)[: max(0, wanted - sum(counts))]
-    return np.sort(np.concatenate([*chosen, more])).astype(np.int64)
+    """Numbers of samples that are drawn, in order: in proportion where y holds class numbers, and never all of one."""
+    if y is None or not is_classes(y):
+        return sampling.draw(samples, wanted, seed=seed)
+    classes = len(np.unique(y))
+    kept = sampling.draw(samples, classes, seed=seed, labels=y)  # one of each
+    return sampling.draw(samples, min(wanted, samples - classes), seed=seed, labels=y, without=kept)
 
 
 def is_classes(y: Values | None) -> bool:
