@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -288,28 +288,9 @@ def _operators_of_runtimes(known: _Known) -> tuple[str, ...]:
 
 
 def _for_microcontroller(known: _Known, situation: Situation, listener: Listener) -> Advice:  # noqa: ARG001
-    one, flash = known.estimate("int8"), situation.storage or 0
-    trouble, sums, needs = [], [f"int8 file, estimated: {size_text(one.file)} of {size_text(flash)} flash"], None
-    if one.file > flash * situation.device.share:
-        trouble.append(
-            f"the int8 file, an estimated {size_text(one.file)}, leaves too little of {size_text(flash)} flash "
-            "to the program"
-        )
-    if known.graph:
-        activations, own = micro_arena(known.graph)
-        needs = activations + own
-        sums.append(
-            f"tensor arena, estimated: activations {size_text(activations)} + TensorFlow Lite Micro's own structures "
-            f"{size_text(own)} = {size_text(needs)} of {size_text(situation.memory)} RAM"
-        )
-        if needs > situation.room:
-            trouble.append(
-                f"the arena, an estimated {size_text(needs)}, is more than the {size_text(situation.room)} of "
-                f"{size_text(situation.memory)} RAM that a model may take"
-            )
-        unknown = unknown_to_micro(operator.name for operator in known.network.operators)
-        if unknown:
-            trouble.append(f"TensorFlow Lite Micro has no kernel for {', '.join(sorted(unknown))}")
+    flash = int((situation.storage or 0) * situation.device.share)
+    needs, sums = _micro_sums(known, situation)
+    trouble = tuple(_micro_trouble(known, situation, flash, needs))
     fits = not trouble
     answer = "Yes: a microcontroller runs full-integer networks; int8 fits by these estimates."
     if not fits:
@@ -320,15 +301,50 @@ def _for_microcontroller(known: _Known, situation: Situation, listener: Listener
         needed=True if fits else None,
         answer=answer,
         convert=("int8",) if fits else (),
-        budgets={"int8": {"size_bytes": float(int(flash * situation.device.share))}} if fits else {},
+        budgets={"int8": {"size_bytes": float(flash)}} if fits else {},
         reasons=(
             "int8 with integer ends: TensorFlow Lite Micro takes no dynamic-range and no float16 file",
             "the suites judge int8 here by LiteRT's kernels; judge timing and the arena on the device itself",
             *_of_weights(known.described),
         ),
-        sums=tuple(sums),
+        sums=sums,
         doubts=_unchecked(known, "arena and operators"),
     )
+
+
+def _micro_sums(known: _Known, situation: Situation) -> tuple[int | None, tuple[str, ...]]:
+    """What the tensor arena needs (None without the graph), and how that and the file's size come about."""
+    file = (
+        f"int8 file, estimated: {size_text(known.estimate('int8').file)} of {size_text(situation.storage or 0)} flash"
+    )
+    if known.graph is None:
+        return None, (file,)
+    activations, own = micro_arena(known.graph)
+    needs = activations + own
+    arena = (
+        f"tensor arena, estimated: activations {size_text(activations)} + TensorFlow Lite Micro's own structures "
+        f"{size_text(own)} = {size_text(needs)} of {size_text(situation.memory)} RAM"
+    )
+    return needs, (file, arena)
+
+
+def _micro_trouble(known: _Known, situation: Situation, flash: int, needs: int | None) -> Iterator[str]:
+    """Why int8 does not run there: flash, memory, operators."""
+    file = known.estimate("int8").file
+    if file > flash:
+        yield (
+            f"the int8 file, an estimated {size_text(file)}, leaves too little of "
+            f"{size_text(situation.storage or 0)} flash to the program"
+        )
+    if needs is None:
+        return
+    if needs > situation.room:
+        yield (
+            f"the arena, an estimated {size_text(needs)}, is more than the {size_text(situation.room)} of "
+            f"{size_text(situation.memory)} RAM that a model may take"
+        )
+    if unknown := unknown_to_micro(operator.name for operator in known.network.operators):
+        yield f"TensorFlow Lite Micro has no kernel for {', '.join(sorted(unknown))}"
 
 
 def _unchecked(known: _Known, what: str) -> tuple[str, ...]:
@@ -338,57 +354,88 @@ def _unchecked(known: _Known, what: str) -> tuple[str, ...]:
 # -- Edge TPU ---------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Mapped:
+    """What the Edge TPU runs, by documentation or by its compiler: operators in all, and those left on the processor."""
+
+    operators: int
+    staying: int
+    reasons: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+
 def _for_edge_tpu(known: _Known, situation: Situation, listener: Listener) -> Advice:
-    one = known.estimate("int8")
-    left = not_mapped(known.graph) if known.graph else {}
-    count = len(known.graph.subgraphs[0].operators) if known.graph else 0
-    reasons = ["int8 or uint8 with integer ends and fixed sizes: all that its compiler takes"]
-    if known.graph:
-        reasons.append(
-            f"{count - len(left)} of {count} operators are documented to be mapped; the rest stays on the processor"
-        )
-    reasons += [f"not mapped, by its documentation: {line}" for line in _grouped(left)]
-    if free := [end.name for end in known.network.inputs if -1 in end.shape]:
-        reasons.append(
-            f"{', '.join(free)}: a size is free, its compiler is documented to want constant ones: fix the batch in "
-            "the source, keras.Input(shape, batch_size=1); SHAPE, PACK and STRIDED_SLICE go with it"
-        )
-    staying = len(left)
-    sums = [
-        f"parameters, estimated: {size_text(known.network.parameters)} of some {size_text(_ON_CHIP)} on the chip"
-        + ("" if known.network.parameters <= _ON_CHIP else "; the rest is streamed at every inference, which is slow")
-    ]
-    doubts = [*_unchecked(known, "operators")]
-    if not edge_tpu.installed():
-        doubts.append(f"{edge_tpu.PROGRAM} is not installed: what it really maps was not tried")
-    elif known.graph:
-        try:
-            mapping = edge_tpu.compile_file(converted(known.path, known.described, "int8", listener))
-            done = f"{mapping.mapped} of {mapping.operations} operators of the int8 file"
-            reasons.append(f"{edge_tpu.PROGRAM} {mapping.version} mapped {done}")
-            reasons += [f"left on the processor by the compiler: {each}" for each in mapping.left]
-            staying = mapping.operations - mapping.mapped
-        except LiteproofError as error:
-            doubts.append(why_not(error))
-            staying = count
-    nothing = 0 < count <= staying
-    answer = "Yes: the Edge TPU computes in 8-bit integers only."
-    if nothing:
-        answer += " Nothing of this network would run on it."
-    elif staying:
-        operators = "1 operator" if staying == 1 else f"{staying} operators"
-        answer += f" {operators} would stay on the processor."
+    documented = _documented(known)
+    found = _compiled(known, documented, listener)
+    nothing = 0 < found.operators <= found.staying
+    parameters = known.network.parameters
+    sums = (
+        f"parameters, estimated: {size_text(parameters)} of some {size_text(_ON_CHIP)} on the chip"
+        + ("" if parameters <= _ON_CHIP else "; the rest is streamed at every inference, which is slow"),
+    )
     return known.advice(
         situation,
         estimates=tuple(Estimate(e.recipe, e.file, e.memory if e.recipe == "int8" else None) for e in known.estimates),
         needed=None if nothing else True,
-        answer=answer,
+        answer="Yes: the Edge TPU computes in 8-bit integers only." + _left_over(found, nothing=nothing),
         convert=() if nothing else ("int8",),
-        budgets={} if nothing else {"int8": {"size_bytes": float(int(one.file * 1.15))}},
-        reasons=(*reasons, *_of_weights(known.described)),
-        sums=tuple(sums),
-        doubts=tuple(doubts),
+        budgets={} if nothing else {"int8": {"size_bytes": float(int(known.estimate("int8").file * 1.15))}},
+        reasons=(
+            "int8 or uint8 with integer ends and fixed sizes: all that its compiler takes",
+            *documented.reasons,
+            *_free_sizes(known),
+            *found.reasons,
+            *_of_weights(known.described),
+        ),
+        sums=sums,
+        doubts=(*_unchecked(known, "operators"), *found.doubts),
     )
+
+
+def _left_over(found: _Mapped, *, nothing: bool) -> str:
+    if nothing:
+        return " Nothing of this network would run on it."
+    if not found.staying:
+        return ""
+    operators = "1 operator" if found.staying == 1 else f"{found.staying} operators"
+    return f" {operators} would stay on the processor."
+
+
+def _documented(known: _Known) -> _Mapped:
+    """What its compiler is documented to map."""
+    if known.graph is None:
+        return _Mapped(0, 0)
+    left, count = not_mapped(known.graph), len(known.graph.subgraphs[0].operators)
+    told = f"{count - len(left)} of {count} operators are documented to be mapped; the rest stays on the processor"
+    each = (f"not mapped, by its documentation: {line}" for line in _grouped(left))
+    return _Mapped(count, len(left), (told, *each))
+
+
+def _free_sizes(known: _Known) -> tuple[str, ...]:
+    free = [end.name for end in known.network.inputs if -1 in end.shape]
+    if not free:
+        return ()
+    return (
+        f"{', '.join(free)}: a size is free, its compiler is documented to want constant ones: fix the batch in "
+        "the source, keras.Input(shape, batch_size=1); SHAPE, PACK and STRIDED_SLICE go with it",
+    )
+
+
+def _compiled(known: _Known, documented: _Mapped, listener: Listener) -> _Mapped:
+    """What the compiler maps, tried where it is installed; else what is documented."""
+    if not edge_tpu.installed():
+        doubt = f"{edge_tpu.PROGRAM} is not installed: what it really maps was not tried"
+        return replace(documented, reasons=(), doubts=(doubt,))
+    if known.graph is None:
+        return replace(documented, reasons=())
+    try:
+        mapping = edge_tpu.compile_file(converted(known.path, known.described, "int8", listener))
+    except LiteproofError as error:
+        return _Mapped(documented.operators, documented.operators, doubts=(why_not(error),))
+    done = f"{mapping.mapped} of {mapping.operations} operators of the int8 file"
+    told = f"{edge_tpu.PROGRAM} {mapping.version} mapped {done}"
+    left = (f"left on the processor by the compiler: {each}" for each in mapping.left)
+    return _Mapped(documented.operators, mapping.operations - mapping.mapped, (told, *left))
 
 
 def _grouped(left: Mapping[str, str]) -> list[str]:
