@@ -26,58 +26,68 @@ def main(path: str, runtime: str, threads: str, seconds: str, delegate: str, *in
         delegate: Empty, or a delegate library and its options as JSON: {"library": …, "options": {…}}.
         *inputs: A `.npy` for each input, in the order of the graph: what it holds for one sample.
     """
-    times = [time.perf_counter()]
-    started = time.monotonic()
-
-    import importlib
-
-    import numpy as np
-
-    if runtime == "tensorflow":
-        library = importlib.import_module(runtime).lite
-    else:
-        library = importlib.import_module(f"{runtime}.interpreter")
+    started, times = time.monotonic(), [time.perf_counter()]
+    library, read = imported(runtime)
     times.append(time.perf_counter())
     bare = peak_memory()
-
     delegates = [loaded(delegate, library)] if delegate else None
     interpreter = library.Interpreter(model_path=path, num_threads=int(threads), experimental_delegates=delegates)
     times.append(time.perf_counter())
-
-    arrays = [np.load(name, allow_pickle=False) for name in inputs]
-    details = interpreter.get_input_details()
-    for detail, array in zip(details, arrays, strict=True):
-        if tuple(detail["shape"]) != array.shape:
-            interpreter.resize_tensor_input(detail["index"], array.shape)
+    arrays = [read(name, allow_pickle=False) for name in inputs]
+    fed = list(zip(interpreter.get_input_details(), arrays, strict=True))
+    resize(interpreter, fed)
     times.append(time.perf_counter())
     interpreter.allocate_tensors()
     times.append(time.perf_counter())
+    answer(interpreter, fed)
+    times.append(time.perf_counter())
+    per_block, memory, processor = repeat(interpreter.invoke, float(seconds))
+    tell(
+        times,
+        start=started,
+        bare_bytes=bare,
+        peak_bytes=peak_memory(),
+        inferences_per_block=per_block,
+        memory_bytes=memory,
+        cpu_s=processor,
+    )
 
-    for detail, array in zip(details, arrays, strict=True):
+
+def imported(runtime: str):  # type: ignore[no-untyped-def]
+    """The runtime, and numpy's reader of arrays."""
+    import importlib
+
+    from numpy import load
+
+    if runtime == "tensorflow":
+        return importlib.import_module(runtime).lite, load
+    return importlib.import_module(f"{runtime}.interpreter"), load
+
+
+def resize(interpreter, fed) -> None:  # type: ignore[no-untyped-def]
+    """Give inputs of a free size that of their arrays."""
+    for detail, array in fed:
+        if tuple(detail["shape"]) != array.shape:
+            interpreter.resize_tensor_input(detail["index"], array.shape)
+
+
+def answer(interpreter, fed) -> None:  # type: ignore[no-untyped-def]
+    """One inference, fed and read."""
+    for detail, array in fed:
         interpreter.set_tensor(detail["index"], array)
     interpreter.invoke()
     for detail in interpreter.get_output_details():
         interpreter.get_tensor(detail["index"])
-    times.append(time.perf_counter())
 
-    per_block, memory, processor = repeat(interpreter.invoke, float(seconds))
-    peak = peak_memory()
 
+def tell(times: "list[float]", **more: object) -> None:
+    """Write what each phase took, and the rest."""
     import itertools
     import json
 
-    phases = [after - before for before, after in itertools.pairwise(times)]
     names = ("import_s", "load_s", "read_s", "allocate_s", "first_s")
-    report = {
-        "start": started,
-        **dict(zip(names, phases, strict=True)),
-        "bare_bytes": bare,
-        "peak_bytes": peak,
-        "inferences_per_block": per_block,
-        "memory_bytes": memory,
-        "cpu_s": processor,
-    }
-    sys.stdout.write(json.dumps(report) + "\n")
+    phases = [after - before for before, after in itertools.pairwise(times)]
+    sys.stdout.write(json.dumps({**dict(zip(names, phases, strict=True)), **more}) + "\n")
 
 
 def loaded(delegate: str, library):  # type: ignore[no-untyped-def]
