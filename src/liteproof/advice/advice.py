@@ -314,9 +314,8 @@ def _for_microcontroller(known: _Known, situation: Situation, listener: Listener
 
 def _micro_sums(known: _Known, situation: Situation) -> tuple[int | None, tuple[str, ...]]:
     """What the tensor arena needs (None without the graph), and how that and the file's size come about."""
-    file = (
-        f"int8 file, estimated: {size_text(known.estimate('int8').file)} of {size_text(situation.storage or 0)} flash"
-    )
+    taken, flash = known.estimate("int8").file, situation.storage or 0
+    file = f"int8 file, estimated: {size_text(taken)} of {size_text(flash)} flash"
     if known.graph is None:
         return None, (file,)
     activations, own = micro_arena(known.graph)
@@ -356,7 +355,7 @@ def _unchecked(known: _Known, what: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Mapped:
-    """What the Edge TPU runs, by documentation or by its compiler: operators in all, and those left on the processor."""
+    """What the Edge TPU runs, as documented or as compiled: operators in all, and those left on the processor."""
 
     operators: int
     staying: int
@@ -415,10 +414,11 @@ def _free_sizes(known: _Known) -> tuple[str, ...]:
     free = [end.name for end in known.network.inputs if -1 in end.shape]
     if not free:
         return ()
-    return (
+    told = (
         f"{', '.join(free)}: a size is free, its compiler is documented to want constant ones: fix the batch in "
-        "the source, keras.Input(shape, batch_size=1); SHAPE, PACK and STRIDED_SLICE go with it",
+        "the source, keras.Input(shape, batch_size=1); SHAPE, PACK and STRIDED_SLICE go with it"
     )
+    return (told,)
 
 
 def _compiled(known: _Known, documented: _Mapped, listener: Listener) -> _Mapped:
