@@ -12,7 +12,7 @@ import liteproof
 
 SOURCE = Path(liteproof.__file__).parent
 FLOORS = {
-    "__init__": 1, "errors": 1, "checks": 1, "mixed": 1, "recipes": 1, "statistics": 1,
+    "__init__": 1, "errors": 1, "checks": 1, "mixed": 1, "packages": 1, "recipes": 1, "statistics": 1,
     "applicability": 2,
     "arrays": 2, "plan": 2, "store": 2, "store_pruning": 2, "judging": 2, "accepted": 2, "tflite": 2, "measure": 2,
     "manifest": 3, "convert": 3, "init": 3, "advice": 3, "report": 3, "targets": 3,

@@ -75,7 +75,8 @@ def names(tasks):
 
 
 def test_everything_is_missing_at_first_and_nothing_twice(desk):
-    assert names(missing(desk.plan, desk.store)) == ["float32", "reference", "dynamic_range", "int8", "int4"]
+    """What is calibrated takes longest, and comes first after float32."""
+    assert names(missing(desk.plan, desk.store)) == ["float32", "reference", "int8", "dynamic_range", "int4"]
 
 
 def test_float32_is_wanted_with_any_variant(desk):
@@ -134,7 +135,7 @@ def test_no_case_no_work(desk):
 def test_what_the_store_holds_is_not_missing_and_what_failed_is(desk):
     desk.store.put(desk.key("float32"), b"TFL3", suffix=".tflite")
     desk.store.fail(desk.key("int8"), "it did not work")
-    assert names(missing(desk.plan, desk.store)) == ["reference", "dynamic_range", "int8", "int4"]
+    assert names(missing(desk.plan, desk.store)) == ["reference", "int8", "dynamic_range", "int4"]
 
 
 def test_a_tflite_source_is_its_own_float32(desk):
@@ -158,7 +159,7 @@ def test_everything_is_made_and_then_nothing_is_missing(desk):
 
 def test_the_source_is_exported_once_and_first_and_float32_comes_before_the_rest(desk):
     desk.prepare()
-    assert desk.log == ["source", "float32", "reference", "dynamic_range", "int8", "int4"]
+    assert desk.log == ["source", "float32", "reference", "int8", "dynamic_range", "int4"]
 
 
 def test_two_workers_do_each_task_once(desk):
@@ -326,7 +327,7 @@ def test_code_is_refused_before_a_worker_starts(desk):
 
 
 def test_an_interrupt_kills_the_worker_and_its_children_and_leaves_the_store_sound(desk):
-    desk.behave(int8="sleep")
+    desk.behave(dynamic_range="sleep")
     pids = desk.folder / "pids.txt"
 
     def interrupt_when_asleep():
@@ -335,7 +336,7 @@ def test_an_interrupt_kills_the_worker_and_its_children_and_leaves_the_store_sou
         os.kill(os.getpid(), signal.SIGINT)
 
     def listen(event):
-        if event.kind == "started" and event.name == "int8":
+        if event.kind == "started" and event.name == "dynamic_range":
             threading.Thread(target=interrupt_when_asleep).start()
 
     with pytest.raises(KeyboardInterrupt):
@@ -343,7 +344,7 @@ def test_an_interrupt_kills_the_worker_and_its_children_and_leaves_the_store_sou
     worker, child = map(int, pids.read_text().split())
     assert plans.dies(worker)
     assert plans.dies(child)
-    assert names(missing(desk.plan, desk.store)) == ["int8", "int4"]
+    assert names(missing(desk.plan, desk.store)) == ["dynamic_range", "int4"]
     desk.behave()
     desk.prepare()
     assert missing(desk.plan, desk.store) == ()
@@ -384,6 +385,15 @@ def test_a_training_is_done_once_before_what_starts_from_it_and_kept(trained):
     assert told[3:] == ["training of pruned_int8", "float32 of pruned_int8", "pruned_int8", "int8"]
     assert trained.store.get("t" * 64).path.suffix == ".zip"
     assert missing(trained.plan, trained.store) == ()
+
+
+def test_a_training_is_begun_before_other_variants_are_converted(trained):
+    (model,) = trained.plan.models
+    quick = plans.variant("tiny", "dynamic_range")
+    trained.plan = plans.plan(dataclasses.replace(model, variants=(quick, *model.variants)), root=trained.folder)
+    trained.prepare()
+    told = (trained.folder / "log.txt").read_text().splitlines()
+    assert told.index("training of pruned_int8") < told.index("dynamic_range")
 
 
 def test_a_kept_training_is_not_done_again(trained):

@@ -261,3 +261,20 @@ def test_select_operators_are_told_before_and_after(gate, tmp_path):
     assert ended.check("custom_ops", "own")["verdict"] == "PASS"
     assert ended.check("custom_ops", "own")["detail"].startswith("FlexErf; Select TF operators need TensorFlow's own")
     assert ended.check("unknown_op_versions", "own")["verdict"] == "FAIL"
+
+
+def test_garbage_is_collected_where_tests_run(gate, tiny, tmp_path, monkeypatch):
+    """It is left off only until then: a run of many cases would grow without it."""
+    tiny()
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "notes.py").write_text(
+        "import gc\n"
+        f"def note(when): print(when, gc.isenabled(), file=open({str(tmp_path / 'notes.txt')!r}, 'a'))\n"
+        "def pytest_collection_finish(): note('collected')\n"
+        "def pytest_pyfunc_call(): note('runs')\n"
+        "def pytest_terminal_summary(): note('ends')\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "plugins"), prepend=os.pathsep)
+    run = gate("-p", "notes", "--variant=copy", "-k", "test_size", *QUICK)
+    noted = set((tmp_path / "notes.txt").read_text().splitlines())
+    assert noted == {"collected False", "runs True", "ends True"}, run.text

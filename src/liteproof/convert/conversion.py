@@ -7,8 +7,8 @@
 
 The caller's process schedules: it hands out tasks to workers of which each has TensorFlow loaded, puts what comes back
 into the store at once, and tells a listener. The source is exported once, by one worker, while another one computes the
-reference; float32 comes first, since LiteRT's recipes start from it. What fails is remembered under its key and tried
-again in the next run; nothing else stops for it. Nothing heavy is imported here.
+reference; float32 comes first, since LiteRT's recipes start from it, then what takes longest. What fails is remembered
+under its key and tried again in the next run; nothing else stops for it. Nothing heavy is imported here.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def missing(plan: Plan, store: Store, cases: Iterable[Case] | None = None) -> tu
     """
     tasks: dict[str, Task] = {}
     for model, variants in _wanted(plan, cases):
-        converted = (task for variant in variants for task in _variant(model, variant))
+        converted = (task for variant in sorted(variants, key=_is_quick) for task in _variant(model, variant))
         for task in (*_samples(model, variants), _float32(model), _reference(model), *converted):
             if task.key not in tasks and store.get(task.key) is None:
                 tasks[task.key] = task
@@ -134,6 +134,11 @@ def _float32(model: Model) -> Task:
 
 def _reference(model: Model) -> Task:
     return Task("reference", model.reference_key, model, "reference")
+
+
+def _is_quick(variant: Variant) -> tuple[bool, bool]:
+    """What takes long is begun first, so that no worker is left with it at the end: training, then calibration."""
+    return variant.training is None, not variant.promise.calibrated
 
 
 def _variant(model: Model, variant: Variant) -> Iterator[Task]:

@@ -8,9 +8,9 @@ Nothing is imported to tell whether they are there.
 from __future__ import annotations
 
 import importlib.util
-from importlib.metadata import PackageNotFoundError, version
 
 from liteproof.errors import UsageError
+from liteproof.packages import installed
 
 KERAS, LEGACY = "keras", "tf-keras"
 MODULES = {KERAS: "keras", LEGACY: "tf_keras"}
@@ -24,7 +24,7 @@ def require_installed(keras: str, what: str, where: str) -> None:
         UsageError: if it is not, with the command that installs it.
     """
     there = importlib.util.find_spec(MODULES[keras]) is not None
-    if there and (keras == LEGACY or not installed(KERAS).startswith("2.")):
+    if there and (keras == LEGACY or not (installed(KERAS) or "").startswith("2.")):
         return
     written = "Keras 2 wrote, and Keras 3 does not read it as Keras 2 does" if keras == LEGACY else "Keras 3 reads"
     raise UsageError(
@@ -33,11 +33,3 @@ def require_installed(keras: str, what: str, where: str) -> None:
         where=where,
         next=f"pip install 'liteproof[{_EXTRAS[keras]}]'",
     )
-
-
-def installed(package: str) -> str:
-    """The version of "keras" or "tf-keras" that is installed; "" if it is not."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""

@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from liteproof.convert.data import load_callable
-from liteproof.convert.keras_package import KERAS, LEGACY, MODULES, installed, require_installed
+from liteproof.convert.keras_package import KERAS, LEGACY, MODULES, require_installed
 from liteproof.errors import ModelError, UsageError
 from liteproof.manifest import keras_file
 from liteproof.manifest.keras_file import KerasFile
+from liteproof.packages import installed
 from liteproof.plan import Model
 
 # What Keras, h5py and zipfile say of files that end early or lack a part.
@@ -236,7 +237,7 @@ def _is_of_keras(name: str, file: KerasFile, request: Request) -> bool:
 
 def _of_versions(text: str, file: KerasFile, request: Request) -> tuple[str, str]:
     """The reason and the way out, where the Keras that wrote it and the one that reads it do not agree."""
-    here = installed(request.keras)
+    here = installed(request.keras) or ""
     reads = f"{'Keras' if request.keras == KERAS else 'legacy Keras'} {here}"
     if not file.version:
         return _in_words(text), ""

@@ -21,10 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from liteproof.convert import keras_source
-from liteproof.convert.keras_package import KERAS, LEGACY, installed
+from liteproof.convert.keras_package import KERAS, LEGACY
 from liteproof.convert.modern_config import modern, no_way
 from liteproof.convert.repair import HALF_TOLERANCE, SAMPLES, TOLERANCE, Order, Repaired
 from liteproof.errors import LiteproofError, ModelError, UsageError
+from liteproof.packages import installed
 
 SEED = 0
 ANSWERED, FAILED = 0, 3
@@ -81,7 +82,7 @@ def _write(order: Order) -> Repaired:
     half = any(str(getattr(layer, "compute_dtype", "")) == "float16" for layer in again.layers)
     return Repaired(
         wrote=None,
-        writes=installed(KERAS),
+        writes=installed(KERAS) or "",
         arrays=len(wanted),
         parameters=int(again.count_params()),
         samples=len(next(iter(answers.values()))),

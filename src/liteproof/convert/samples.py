@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,6 +28,7 @@ from liteproof.manifest.images import list_images
 from liteproof.manifest.place import clean, shown
 from liteproof.manifest.sampling import Indices, draw
 from liteproof.manifest.tables import read_table
+from liteproof.packages import installed
 from liteproof.plan import Making, Model, Samples
 
 Array = npt.NDArray[Any]
@@ -92,7 +92,7 @@ def make(samples: Samples, path: Path, model: Model, root: str, tell: Progress |
                 at += count
                 if tell is not None:
                     tell(at, len(chosen))
-    pillow = {"pillow": version("pillow")} if making.form == "images" else {}
+    pillow = {"pillow": installed("pillow")} if making.form == "images" else {}
     return {"samples": len(chosen), **pillow}
 
 

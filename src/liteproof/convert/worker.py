@@ -18,13 +18,13 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from liteproof.convert.tasks import Event, Task, decode_task, encode, sentence, wrong_request
 from liteproof.errors import LiteproofError, ModelError, UsageError
 from liteproof.manifest.source import Input, find_expectation
+from liteproof.packages import installed
 from liteproof.plan import Model
 from liteproof.recipes import RECIPES, promise_of
 
@@ -298,10 +298,8 @@ def _made_by(name: str, packages: str) -> dict[str, Any]:
 
 
 def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # by another name, as tensorflow-cpu
-        return str(getattr(sys.modules.get(package), "__version__", "unknown"))
+    # By another name it is not found, as tensorflow-cpu.
+    return installed(package) or str(getattr(sys.modules.get(package), "__version__", "unknown"))
 
 
 _DO: Mapping[str, Callable[[Task, Workplace], Mapping[str, Any]]] = {

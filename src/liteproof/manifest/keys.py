@@ -9,15 +9,14 @@ that nothing changed without loading TensorFlow.
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from liteproof.manifest.place import Place, shown, written
+from liteproof.packages import installed
 from liteproof.store import digest_of
 
 SEED = 0
@@ -31,14 +30,8 @@ _RUNTIME = (("ai-edge-litert",),)
 _TRAINING = (("tf-keras",), ("tensorflow-model-optimization",))
 
 
-@functools.cache
 def _installed(alternatives: tuple[str, ...]) -> str:
-    for name in alternatives:
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            continue
-    return ABSENT
+    return next(filter(None, map(installed, alternatives)), ABSENT)
 
 
 def _versions(packages: tuple[tuple[str, ...], ...]) -> dict[str, str]:

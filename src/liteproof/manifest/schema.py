@@ -470,12 +470,12 @@ def read_table(kind: type[T], raw: object, place: Place) -> T:
     """
     if not isinstance(raw, dict):
         raise place.wrong(f"{place.table} is {kind_of(raw)}", f"a table: {place.name}")
-    hints = _hints(kind)
+    hints, required = _keys(kind)
     for key, value in raw.items():
         if key not in hints:
             raise place.unknown(key, hints, what=f"a key of {place.name}")
         _require_value(key, value, hints[key], place)
-    for key in (field.encode_name for field in msgspec.structs.fields(kind) if field.required):
+    for key in required:
         if key not in raw:
             expected = f"{key} = {_in_words(hints[key])}"
             raise place.wrong(f"{place.name} has no key '{key}'", expected, f"add {key}")
@@ -483,9 +483,10 @@ def read_table(kind: type[T], raw: object, place: Place) -> T:
 
 
 @functools.cache
-def _hints(kind: type[Struct]) -> dict[str, Any]:
-    hints = typing.get_type_hints(kind, include_extras=True)
-    return {field.encode_name: hints[field.name] for field in msgspec.structs.fields(kind)}
+def _keys(kind: type[Struct]) -> tuple[dict[str, Any], list[str]]:
+    """The keys of a table with the types of their values, and those that it must have."""
+    fields = msgspec.structs.fields(kind)
+    return {field.encode_name: field.type for field in fields}, [f.encode_name for f in fields if f.required]
 
 
 def _require_value(key: str, value: object, hint: Any, place: Place) -> None:

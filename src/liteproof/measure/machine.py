@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import re
-from functools import cache
 from pathlib import Path
+
+from liteproof.packages import installed
 
 
 def describe_machine(runtime: str, threads: int) -> dict[str, object]:
@@ -43,12 +43,8 @@ def processor_model() -> str:
     return platform.processor() or "unknown"
 
 
-@cache
 def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package.replace("_", "-"))
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
+    return installed(package.replace("_", "-")) or "not installed"
 
 
 def half_of_memory_mb() -> int:

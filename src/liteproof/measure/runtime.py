@@ -19,7 +19,6 @@ from __future__ import annotations
 import ctypes
 import difflib
 import importlib
-import importlib.metadata
 import re
 import sys
 import warnings
@@ -36,6 +35,7 @@ from liteproof.errors import ModelError, TargetError, UsageError
 from liteproof.measure.batches import block_of, candidates, count, grouped, takes, ungrouped
 from liteproof.measure.delegation import Delegated, delegated
 from liteproof.measure.tensors import Array, TensorSpec, Values, decode, encode, in_source_order, match
+from liteproof.packages import installed
 from liteproof.plan import Delegate
 from liteproof.tflite.excerpt import with_outputs
 from liteproof.tflite.reader import read_model
@@ -67,15 +67,8 @@ _REFUSALS = (ValueError, RuntimeError, TypeError, OSError, MemoryError, SystemEr
 
 def installed_runtimes() -> dict[str, str]:
     """The version of each runtime that is installed, in order of preference. Imports none of them."""
-    found = {}
-    for name, distributions in _DISTRIBUTIONS.items():
-        for distribution in distributions:
-            try:
-                found[name] = importlib.metadata.version(distribution)
-                break
-            except importlib.metadata.PackageNotFoundError:
-                continue
-    return found
+    versions = {name: filter(None, map(installed, distributions)) for name, distributions in _DISTRIBUTIONS.items()}
+    return {name: version for name, found in versions.items() if (version := next(found, None))}
 
 
 def default_runtime() -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import math
 import os
 import threading
@@ -199,6 +200,8 @@ class Gate:
 
         Where some of the tests belong to other targets, they run there, and this loop takes the place of pytest's.
         """
+        gc.freeze()
+        gc.enable()
         failed = session.testsfailed and not session.config.option.continue_on_collection_errors
         if self.worker or session.config.option.collectonly or failed:
             return None

@@ -12,7 +12,6 @@ the plots of the run before, and imports none.
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -23,6 +22,7 @@ import msgspec
 
 from liteproof.checks import Check
 from liteproof.errors import UsageError
+from liteproof.packages import installed
 from liteproof.store import Store, digest_of, file_sha256
 
 
@@ -63,7 +63,7 @@ def plots_of(
             # Which run measured a value is not drawn.
             "checks": msgspec.json.encode([replace(check, taken_over=None) for check in checks]).decode(),
             "model": [model, task, prefix],
-            "drawn_by": [_code(), importlib.metadata.version("matplotlib")],
+            "drawn_by": [_code(), installed("matplotlib")],
         }
     )
     entry = store.get(key)
