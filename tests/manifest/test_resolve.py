@@ -536,7 +536,7 @@ def test_what_is_known_of_a_file_is_not_looked_up_again(repository, model, monke
     model.age()
     monkeypatch.setattr("liteproof.manifest.memory._SETTLED_NS", -1)
     before = repository.load()
-    for name in ("memory.file_sha256", "samples.find_arrays", "resolve.find_expectation"):
+    for name in ("memory.file_sha256", "forms.find_arrays", "resolve.find_expectation"):
         monkeypatch.setattr(f"liteproof.manifest.{name}", None)
     assert repository.load() == before
 

@@ -125,7 +125,7 @@ def test_text_is_no_regressions_label_and_no_input(refused, model):
 
 def test_what_is_compressed_and_large_is_unpacked_once(loaded, model, monkeypatch):
     as_it_is = loaded(FORM)
-    monkeypatch.setattr("liteproof.manifest.samples.UNPACKED", 100)
+    monkeypatch.setattr("liteproof.manifest.forms.UNPACKED", 100)
     assert loaded(FORM).evaluation.key is None
     np.savez_compressed(model.path / "evaluation.npz", x=images(), y=np.arange(12) % 10)
     unpacked = loaded(FORM)

@@ -22,12 +22,14 @@ from liteproof.convert.tasks import Listener
 from liteproof.manifest import keys, select_operators
 from liteproof.manifest.budgets import Budgets, read_budgets
 from liteproof.manifest.data import Arrays
+from liteproof.manifest.drawing import Found
 from liteproof.manifest.files import Folder
+from liteproof.manifest.forms import is_callable
 from liteproof.manifest.memory import Memory
 from liteproof.manifest.own_metrics import read_own_metrics
 from liteproof.manifest.place import Place, clean, one_of, written
 from liteproof.manifest.remote import Remote, Remotes, is_address
-from liteproof.manifest.samples import Found, Sets, is_callable
+from liteproof.manifest.samples import Sets
 from liteproof.manifest.schema import Manifest, RemoteTable, SamplesTable, read_manifest
 from liteproof.manifest.selection import MANIFEST, find_models, select_models, select_variants
 from liteproof.manifest.service import read_service
