@@ -89,7 +89,7 @@ class _Bars:
         """Show what has happened."""
         display = self._display = self._display or self._open()
         if event.kind == "waiting":
-            self._wait = display.add_task("waiting for another run", total=None, what="")
+            self._wait = display.add_task("waiting for the store", total=None, what="")
         elif self._wait is not None:
             display.remove_task(self._wait)
             self._wait = None
