@@ -32,6 +32,9 @@ SHORTEST_WINDOW_S = 0.2
 # What disturbs for a moment (an update check, a file index) is often over after this.
 PAUSE_S = 2.0
 
+# What else can be judged on a machine that does other work as well.
+WITHOUT_TIMES = 'or judge all but times: pytest -m "not timing"'
+
 # Bits of `vcgencmd get_throttled` (Raspberry Pi documentation); the same bits 16 higher mean "since boot".
 _THROTTLED = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
 _NOW = 0xF
@@ -120,7 +123,8 @@ def _foreign_work(looks: Sequence[State]) -> Trouble | None:
     who = busiest(looks[0].processes, looks[-1].processes)
     by = f", most of it {who}" if who else ""
     return Trouble(
-        f"work that is not ours took {foreign:.2f} of {cores} cores{by}", "stop what else runs there, then run again"
+        f"work that is not ours took {foreign:.2f} of {cores} cores{by}",
+        f"stop what else runs there, then run again; {WITHOUT_TIMES}",
     )
 
 
@@ -130,7 +134,7 @@ def _queueing(looks: Sequence[State]) -> Trouble | None:
         return None
     return Trouble(
         f"the inference waited for a core for {share:.0%} of the time that it wanted to run",
-        "stop what else runs there, or give the container more cores, then run again",
+        f"stop what else runs there, or give the container more cores, then run again; {WITHOUT_TIMES}",
     )
 
 
