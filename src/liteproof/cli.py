@@ -528,8 +528,13 @@ def _history(options: argparse.Namespace) -> int:
         )
     wanted = options.metric or []
     found = [one for one in history.series(kept, options.model) if not wanted or one.metric in wanted]
-    title = f"{options.model}: {len(kept)} sign-offs, {kept[0].run.started[:10]} to {kept[-1].run.started[:10]}"
-    terminal.show_rows(title, history.HEADINGS, list(history.rows(found)), sys.stdout, width=_width(120))
+    listed = [one for one in found if wanted or one.moved]
+    days = f"{kept[0].run.started[:10]} to {kept[-1].run.started[:10]}"
+    title = f"{options.model}: {len(kept)} sign-off{'s' * (len(kept) > 1)}, {days}"
+    rows = list(history.rows(listed))
+    terminal.show_rows(title, history.HEADINGS, rows, sys.stdout, width=_width(120), whole=history.NAMES)
+    if still := len(found) - len(listed):
+        print(f"unchanged from the first one on: {still} more; --metric NAME shows them")
     if options.plot and found:
         write_atomically(options.plot, history.plot(found, options.model))
         print(options.plot)

@@ -55,12 +55,27 @@ def test_the_table_and_the_plot(kept, capsys):
     text = capsys.readouterr().out
     assert "digits: 3 sign-offs, 2026-11-01 to 2026-11-03" in text
     assert "top1_agreement" in text
+    assert "size_ratio" not in text
+    assert "unchanged from the first one on: 1 more" in text
     root = ET.parse(kept / "plot.svg").getroot()
     assert root.tag.endswith("svg")
     text = (kept / "plot.svg").read_text()
     assert "http://" not in text.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
         "http://creativecommons.org", ""
     )
+
+
+def test_what_did_not_move_is_shown_when_asked_for(kept, capsys):
+    assert main(["history", "digits", f"--under={kept}", "--metric=size_ratio"]) == 0
+    assert "size_ratio" in capsys.readouterr().out
+
+
+def test_names_stay_whole_at_80_columns():
+    one = history.Series("dynamic_range", "host", "calibration_accuracy_drop", (0.9, 0.8, 0.7), (0.5,), ("r",), ("d",))
+    stream = io.StringIO()
+    terminal.show_rows("t", history.HEADINGS, list(history.rows([one])), stream, width=80, whole=history.NAMES)
+    assert "calibration_accuracy_drop" in stream.getvalue()
+    assert max(map(len, stream.getvalue().splitlines())) <= 80
 
 
 def test_names_are_only_text(tmp_path):

@@ -23,7 +23,8 @@ from liteproof.report.results import Results, decode
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-HEADINGS = ("variant", "target", "metric", "sign-offs", "first", "last", "change", "trend")
+HEADINGS = ("variant", "target", "metric", "n", "first", "last", "change", "trend")
+NAMES = HEADINGS[:3]
 _BARS = "▁▂▃▄▅▆▇█"
 _COLUMNS = 3
 
@@ -45,6 +46,11 @@ class Series:
     def change(self) -> float:
         """Last less first."""
         return self.values[-1] - self.values[0]
+
+    @property
+    def moved(self) -> bool:
+        """Whether any value is another than the first."""
+        return len(set(self.values)) > 1
 
     @property
     def worse(self) -> bool:

@@ -80,14 +80,20 @@ def show_comparison(compared: Comparison, stream: TextIO, *, width: int, color: 
 
 
 def show_rows(
-    title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO, *, width: int
+    title: str,
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    stream: TextIO,
+    *,
+    width: int,
+    whole: Sequence[str] = (),
 ) -> None:
-    """Print a plain table."""
+    """Print a plain table; columns of the headings that are `whole` are folded last."""
     from rich.text import Text
 
     grid = _grid(title)
     for heading in headings:
-        grid.add_column(heading, overflow="fold")
+        grid.add_column(heading, overflow="fold", no_wrap=heading in whole)
     for row in rows:
         grid.add_row(*map(Text, row))
     _console(stream, width=width, color=False).print(grid)
