@@ -11,7 +11,7 @@ Both sides run in turns, in one process; memory is RssAnon of the process that j
 from __future__ import annotations
 
 import argparse
-import dataclasses
+import multiprocessing
 import os
 import shutil
 import statistics
@@ -20,16 +20,17 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
+from benchmarks.judging_time import METRICS, PARTS, Watched, watched
 from liteproof.arrays import Writer
 from liteproof.convert.conversion import prepare
 from liteproof.manifest.resolve import load_plan
-from liteproof.measure import accuracy, agreement, answers, outputs, runtime
+from liteproof.measure import accuracy, agreement, outputs, subject
 from liteproof.measure.decisions import are_probabilities
 from liteproof.measure.subject import Bench, Subject
 from liteproof.store import Store
@@ -39,10 +40,10 @@ UNTIMED = "not latency and not cold_start and not memory and not speedup"
 MANIFEST = '[model]\ntask = "classification"\nsource = "source.tflite"\n[data]\nevaluation = "evaluation.npz"\n'
 
 
-def float32_of(model: str, folder: Path) -> Path:
-    """The float32 `.tflite` of an example model."""
+def float32_of(model: Path, folder: Path) -> Path:
+    """The float32 `.tflite` of a model's folder."""
     store = Store(folder / "converted")
-    plan = load_plan([ROOT / "models" / model], variant_names=("float32",), root=ROOT, store=store)
+    plan = load_plan([model], variant_names=("float32",), root=ROOT, store=store)
     prepare(plan, store)
     entry = store.get(plan.models[0].float32_key)
     if entry is None:
@@ -96,29 +97,6 @@ def judge(case: Subject) -> None:
         outputs.invalid_probabilities(found, case.output_codes)
 
 
-@contextmanager
-def invoke_timed() -> Iterator[list[float]]:
-    """The seconds of each call of the runtime's invoke while this lasts, in all threads."""
-    spent: list[float] = []
-    plain = runtime._graph_of
-
-    def timed(*arguments: object) -> runtime._Graph:
-        graph = plain(*arguments)  # type: ignore[arg-type]
-
-        def run() -> None:
-            started = time.perf_counter()
-            graph.run()
-            spent.append(time.perf_counter() - started)
-
-        return dataclasses.replace(graph, run=run)
-
-    runtime._graph_of = timed  # type: ignore[assignment]
-    try:
-        yield spent
-    finally:
-        runtime._graph_of = plain
-
-
 def plain_loop(file: Path, x: np.ndarray) -> float:  # type: ignore[type-arg]
     """Seconds of one interpreter that takes one sample after the other."""
     from ai_edge_litert.interpreter import Interpreter
@@ -135,29 +113,84 @@ def plain_loop(file: Path, x: np.ndarray) -> float:  # type: ignore[type-arg]
 
 
 def speed(scratch: Path, file: Path, samples: int, turns: int) -> None:
-    """Samples a second and the share of invoke, beside the plain loop."""
+    """Samples a second beside the plain loop, and where the wall time of judging goes, in larger networks too."""
     folder = make_model(scratch / "speed", "digits-mobilenet", file, samples)
-    rows = []
+    loops, found = [], []
     for turn in range(turns):
         case = subject_of(folder)
         x = np.asarray(case.evaluation.inputs["x"])
-        loop = plain_loop(file, x) if turn % 2 == 0 else 0.0
-        with invoke_timed() as spent:
-            started = time.perf_counter()
+        early = plain_loop(file, x) if turn % 2 == 0 else 0.0
+        found.append(judged(case))
+        loops.append(early or plain_loop(file, x))
+    loop, wall = statistics.median(loops), statistics.median(each.wall for each in found)
+    ratio = statistics.median(loop / each.wall for loop, each in zip(loops, found, strict=True))
+    print(f"### {samples:,} samples, float32, median of {turns} turns\n")
+    print("| | samples a second |\n|---|---:|")
+    print(f"| plain loop, one by one, inference alone | {samples / loop:,.0f} |")
+    print(f"| liteproof, with all metrics of three suites | {samples / wall:,.0f} |")
+    print(f"\nratio {ratio:.2f} (asked for: 1.7)\n")
+    columns = {f"{1e3 * loop / samples:.2f} ms": found}
+    with patch.object(subject, "side_by_side", lambda _bytes, _threads: 1):
+        columns |= {f"{name}, 1 session": [judged(subject_of(folder)) for _ in found] for name in columns}
+    shutil.rmtree(folder)
+    for times in (2, 3):
+        larger = enlarged(scratch, times)
+        folder = make_model(scratch / "speed", "digits-mobilenet", larger, samples)
+        alone = plain_loop(larger, x[:1000]) / len(x[:1000])
+        columns[f"{1e3 * alone:.2f} ms"] = [judged(subject_of(folder)) for _ in range(min(3, turns))]
+        shutil.rmtree(folder)
+    print(f"### Where the wall time of judging {samples:,} samples goes\n")
+    print_parts(columns)
+
+
+def judged(case: Subject) -> Watched:
+    """What `judge` takes of a case that was found to load."""
+    with watched() as found:
+        _ = case.outputs
+        with found.on(METRICS):
             judge(case)
-            wall = time.perf_counter() - started
-        loop = loop or plain_loop(file, x)
-        rows.append((loop, wall, sum(spent)))
-    sessions = answers.side_by_side(file.stat().st_size, 1)
-    loop, wall, share, ratio = (
-        statistics.median(values)
-        for values in zip(*((lo, wa, sp / wa / sessions, lo / wa) for lo, wa, sp in rows), strict=True)
-    )
-    print(f"### {samples:,} samples, float32, {sessions} sessions side by side, median of {turns} turns\n")
-    print("| | samples a second | of each session's time inside invoke |\n|---|---:|---:|")
-    print(f"| plain loop, one by one, inference alone | {samples / loop:,.0f} | |")
-    print(f"| liteproof, with all metrics of three suites | {samples / wall:,.0f} | {share:.1%} |")
-    print(f"\nratio {ratio:.2f} (asked for: 1.7); inside invoke {share:.1%} (asked for: 95%)\n")
+    return found
+
+
+def print_parts(columns: Mapping[str, Sequence[Watched]]) -> None:
+    """The shares of all parts, medians over the turns, a column for each network."""
+
+    def line(what: str, value: Callable[[Watched], float], form: str) -> None:
+        medians = (statistics.median(map(value, found)) for found in columns.values())
+        print(f"| {what} | " + " | ".join(format(median, form) for median in medians) + " |")
+
+    print("| an inference of | " + " | ".join(columns) + " |\n|---|" + "---:|" * len(columns))
+    line("sessions", lambda found: found.sessions, ".0f")
+    line("wall time, s", lambda found: found.wall, ".2f")
+    for part in PARTS:
+        line(part, lambda found, part=part: found.shares[part], ".1%")  # type: ignore[misc]
+    line("of the processor time, inside invoke", lambda found: found.invoke_cpu / found.cpu, ".1%")
+    print("\nasked for: 95% inside invoke\n")
+
+
+def enlarged(scratch: Path, times: int) -> Path:
+    """`digits-mobilenet` with the side of its images taken so many times, by a layer of its own: a longer inference."""
+    folder = scratch / f"enlarged-{times}"
+    shutil.copytree(ROOT / "models" / "digits-mobilenet", folder)
+    maker = multiprocessing.get_context("spawn").Process(target=enlarge, args=(folder / "mobilenet.h5", times))
+    maker.start()
+    maker.join()
+    if maker.exitcode:
+        raise SystemExit("the enlarged network could not be made")
+    return float32_of(folder, scratch)
+
+
+def enlarge(source: Path, times: int) -> None:
+    """Write the larger network over the source. For a process of its own: it imports TensorFlow."""
+    import keras
+
+    trained = keras.models.load_model(source, compile=False)
+    height, width, channels = trained.input_shape[1:]
+    size = (times * height, times * width, channels)
+    network = keras.applications.MobileNetV2(size, alpha=0.35, weights=None, classes=trained.output_shape[1])
+    network.set_weights(trained.get_weights())
+    x = keras.Input((height, width, channels))
+    keras.Model(x, network(keras.layers.UpSampling2D(times)(x))).save(source)
 
 
 def growth_with_samples(scratch: Path, file: Path, sizes: list[int]) -> None:
@@ -307,7 +340,7 @@ def main() -> None:
     quick, wanted = options.quick, options.only
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        mobilenet, digits = (float32_of(model, scratch) for model in ("digits-mobilenet", "digits"))
+        mobilenet, digits = (float32_of(ROOT / "models" / model, scratch) for model in ("digits-mobilenet", "digits"))
         parts = {
             "speed": lambda: speed(scratch, mobilenet, 2_000 if quick else 10_000, 1 if quick else 7),
             "memory": lambda: memory(scratch, digits, (1_000, 10_000 if quick else 100_000)),

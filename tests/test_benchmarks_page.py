@@ -1,5 +1,6 @@
 """The page of benchmarks and the programs that write it agree."""
 
+import doctest
 import importlib.util
 import os
 import re
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks import all as every
+from benchmarks import judging_time
 from benchmarks.gate_vs_plain_script import Turn, tables
 
 PAGE = (Path(__file__).parents[1] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
@@ -26,6 +28,14 @@ def test_each_part_is_there(name):
 def test_a_page_without_the_markers_is_told():
     with pytest.raises(SystemExit, match="markers of gate are there 0 times"):
         every.between("", "gate", "text")
+
+
+def test_shares_of_judging_add_up():
+    assert doctest.testmod(judging_time, optionflags=doctest.NORMALIZE_WHITESPACE).failed == 0
+    spans = [judging_time.Span(judging_time.TRIAL, 0.0, 3.0), judging_time.Span(judging_time.PREDICT, 2.0, 5.0)]
+    found = judging_time.shares(spans, 0.0, 6.0, sessions=1)
+    assert found[judging_time.TRIAL] == pytest.approx(2 / 6)  # what lies beside a session's work delays nobody
+    assert sum(found.values()) == pytest.approx(1.0)
 
 
 def test_gate_is_shown_beside_script_and_floor():
