@@ -58,11 +58,12 @@ def test_answers_are_those_of_one_session_one_by_one(name, sessions, model):
 @each_runtime
 @pytest.mark.parametrize("model", ["dense_float32", "dense_int8", "dense_int8_float_io"])
 def test_batches_that_have_shown_it_give_the_same_bits(name, model):
-    if not same_in_batches(opener(model, name), FEATURES[:64]):
+    same = same_in_batches(opener(model, name), FEATURES[:64])
+    if not same():
         assert (name, model) == ("tflite_runtime", "dense_float32")  # its sums are added up in another order
         return
     (alone,) = open_session(data(model), runtime=name).predict(FEATURES)
-    pieces = list(answers(opener(model, name), len(FEATURES), feed, batch=BATCH, sessions=2))
+    pieces = list(answers(opener(model, name), len(FEATURES), feed, batch=lambda: BATCH if same() else 1, sessions=2))
     assert np.concatenate([piece[0] for piece in pieces]).tobytes() == alone.tobytes()
 
 
@@ -70,33 +71,55 @@ def test_batches_that_have_shown_it_give_the_same_bits(name, model):
 def test_a_file_that_computes_over_the_batch_is_told(name):
     together = open_session(cumulative(), runtime=name).predict(FEATURES[:8], batch=8)[0]
     assert not np.array_equal(together, FEATURES[:8])  # else this test could not fail
-    assert not same_in_batches(opener(cumulative(), name), FEATURES[:64])
-    assert same_in_batches(opener(identity_like("NEG", (1, 6), (-1, 6)), name), FEATURES[:64])
+    assert not same_in_batches(opener(cumulative(), name), FEATURES[:64])()
+    assert same_in_batches(opener(identity_like("NEG", (1, 6), (-1, 6)), name), FEATURES[:64])()
 
 
 @each_runtime
 @pytest.mark.parametrize(("model", "shape"), [(fixed_batch_of_four(), (2,)), (running_sum(), (2, 1))])
 def test_a_file_that_refuses_batches_is_not_fed_any(name, model, shape):
-    assert not same_in_batches(opener(model, name), np.ones((64, *shape), np.float32))
+    assert not same_in_batches(opener(model, name), np.ones((64, *shape), np.float32))()
 
 
 @pytest.mark.parametrize("dies", [os.abort, lambda: os.kill(os.getpid(), 11), lambda: 1 / 0])
 def test_a_trial_that_dies_takes_nobody_with_it(dies, capfd):
-    assert not same_in_batches(dies, FEATURES)
+    assert not same_in_batches(dies, FEATURES)()
     capfd.readouterr()
 
 
 def test_a_trial_that_hangs_is_given_up(monkeypatch):
     monkeypatch.setattr(room, "_TRIAL_S", 1)
-    assert not same_in_batches(lambda: threading.Event().wait(600), FEATURES)
+    assert not same_in_batches(lambda: threading.Event().wait(600), FEATURES)()
 
 
-@given(st.integers(1, 5000), st.integers(1, 1 << 22), st.sampled_from([1, 8]), st.integers(1, 8))
-def test_pieces_hold_each_sample_once_in_whole_batches(samples, sample_bytes, batch, sessions):
-    bounds = room._bounds(samples, sample_bytes, batch, sessions)
+@given(st.integers(1, 5000), st.integers(1, 1 << 22), st.integers(1, 8))
+def test_pieces_hold_each_sample_once_in_whole_batches(samples, sample_bytes, sessions):
+    bounds = room._bounds(samples, sample_bytes, sessions)
     assert [i for start, stop in bounds for i in range(start, stop)] == list(range(samples))
-    assert all((stop - start) % batch == 0 for start, stop in bounds[:-1])
-    assert len(bounds) == 1 or bounds[-1][1] - bounds[-1][0] >= batch
+    assert all((stop - start) % BATCH == 0 for start, stop in bounds[:-1])
+    assert len(bounds) == 1 or bounds[-1][1] - bounds[-1][0] >= BATCH
+
+
+@pytest.mark.parametrize("samples", [5, 64, 1003])
+def test_batches_are_asked_for_while_first_pieces_go_one_by_one(samples):
+    """A file whose sessions say how they were asked; the trial is waited for however few pieces there are."""
+    asked, taken = [], []
+
+    class Session:
+        def predict(self, values, batch):
+            taken.append((len(asked), batch, len(values)))
+            return (values,)
+
+    def batch():
+        asked.append(True)
+        return BATCH
+
+    pieces = list(answers(Session, samples, feed, batch=batch, sessions=1))
+    assert np.array_equal(np.concatenate([piece[0] for piece in pieces]), FEATURES[:samples])
+    assert asked
+    assert taken[0][:2] == (0, 1)
+    assert all(before and size == BATCH for before, size, _ in taken[1:])
+    assert len(taken) == 1 or samples == 1003
 
 
 def test_outputs_of_another_shape_are_refused_between_sessions_too():

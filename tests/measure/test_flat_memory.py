@@ -39,7 +39,7 @@ def watch():
 threading.Thread(target=watch, daemon=True).start()
 evaluation = read_evaluation(folder / "evaluation.npz")
 model = identity_like("NEG", (1, 512), (-1, 512))
-infer = lambda: answers(lambda: open_session(model), samples, evaluation.feed, batch=8, sessions=2)
+infer = lambda: answers(lambda: open_session(model), samples, evaluation.feed, batch=lambda: 8, sessions=2)
 (found,) = remembered.answers(Store(folder / "store"), "file", "evaluation", {}, infer)
 reference, labels = evaluation.inputs["x"], evaluation.labels
 codes = outputs.Codes(1 / 256, -1.0, 1.0)

@@ -63,12 +63,23 @@ def test_trouble_of_the_moment_is_not_remembered(store, kind, asked):
     assert probe.asked == asked
 
 
-def test_layers_and_batches_are_tried_once(store):
-    drift, trial = Once((("CONV_2D #0", 0.5), ("RELU #1", None))), Once(False)
+def test_layers_are_traced_once(store):
+    drift = Once((("CONV_2D #0", 0.5), ("RELU #1", None)))
     for _ in range(2):
         assert remembered.drift(store, "file", "float32", "samples", RAN_ON, drift) == drift.made
-        assert remembered.same_in_batches(store, "file", "samples", RAN_ON, trial) is False
-    assert (drift.asked, trial.asked) == (1, 1)
+    assert drift.asked == 1
+
+
+@pytest.mark.parametrize("verdict", [True, False])
+def test_batches_are_tried_at_once_and_once(store, verdict):
+    ends = Once(verdict)
+    begins = Once(ends)
+    same = remembered.same_in_batches(store, "file", "samples", RAN_ON, begins)
+    assert (begins.asked, ends.asked) == (1, 0)  # at work, and not waited for yet
+    assert same() is verdict
+    assert same() is verdict
+    assert remembered.same_in_batches(store, "file", "samples", RAN_ON, begins)() is verdict
+    assert (begins.asked, ends.asked) == (1, 1)
 
 
 def test_a_case_that_was_judged_before_opens_no_file(tmp_path, store, monkeypatch):

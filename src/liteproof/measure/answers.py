@@ -1,6 +1,7 @@
 """What a file answers to many samples: by sessions side by side, in batches where these change nothing.
 
-    >>> pieces = answers(case.open, 100_000, feed, batch=8, sessions=2)          # doctest: +SKIP
+    >>> same = same_in_batches(case.open, few)                                   # doctest: +SKIP
+    >>> pieces = answers(case.open, 100_000, feed, batch=lambda: 8 if same() else 1, sessions=2)  # doctest: +SKIP
     >>> [outputs[0].shape for outputs in pieces][:2]                             # doctest: +SKIP
     [(3480, 10), (3480, 10)]
 
@@ -16,8 +17,10 @@ import faulthandler
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from itertools import repeat, starmap
 from queue import SimpleQueue
 
 import numpy as np
@@ -34,7 +37,7 @@ ACTIVATION_BYTES = 4 << 20
 # Runtimes repack weights for each session: two sessions double them, and more are for files that are small.
 PACKED_BYTES = 64 << 20
 
-_PIECE_BYTES = 1 << 20
+_PIECE_BYTES = 4 << 20
 _FEWEST, _PIECES_A_SESSION = 64, 8
 _TRIAL_S = 60
 
@@ -48,35 +51,50 @@ def answers(
     samples: int,
     feed: Feed,
     *,
-    batch: int = 1,
+    batch: Callable[[], int] = lambda: 1,
     sessions: int = 1,
 ) -> Iterator[Piece]:
     """Real outputs of all samples, piece after piece in the samples' order, each float32 of shape (some, …).
+
+    The first piece of each session is inferred one sample at a time, while it is found out what batches may be.
 
     Args:
         open_session: Opens one more session of the file.
         samples: How many there are.
         feed: Inputs of the samples from one number up to, and without, another.
-        batch: Samples for one inference, where the file allows it.
+        batch: Samples for one inference, where the file allows it; asked once the first pieces are under way, and may
+            wait for that.
         sessions: How many sessions run side by side.
 
     Raises:
         ModelError: As `Session.predict`; also if outputs of one piece are of another shape than those of the first.
     """
-    bounds = _bounds(samples, _nbytes(feed(0, 1)), batch, sessions)
     idle: SimpleQueue[Session] = SimpleQueue()
-    for _ in range(min(sessions, len(bounds))):
-        idle.put(open_session())
 
-    def infer(start: int, stop: int) -> Piece:
+    def infer(bounds: tuple[int, int], batch: int) -> Piece:
         session = idle.get()
         try:
-            return session.predict(feed(start, stop), batch=batch)
+            return session.predict(feed(*bounds), batch=batch)
         finally:
             idle.put(session)
 
+    def batches() -> Iterator[int]:
+        yield from repeat(1, sessions)
+        yield from repeat(batch())
+
+    try:
+        bounds = _bounds(samples, _nbytes(feed(0, 1)), sessions)
+        at_once = min(sessions, len(bounds))
+        for _ in range(at_once):
+            idle.put(open_session())
+        yield from _of_one_shape(_in_order(infer, zip(bounds, batches(), strict=False), at_once))
+    finally:
+        batch()  # after an error, or too few pieces to ask: who finds it out may have a process to wait for
+
+
+def _of_one_shape(pieces: Iterable[Piece]) -> Iterator[Piece]:
     shapes: list[tuple[int, ...]] = []
-    for piece in _in_order(infer, bounds, sessions):
+    for piece in pieces:
         shapes = shapes or [output.shape[1:] for output in piece]
         for before, output in zip(shapes, piece, strict=True):
             if output.shape[1:] != before:
@@ -87,15 +105,15 @@ def answers(
         yield piece
 
 
-def _in_order(infer: Callable[[int, int], Piece], bounds: list[tuple[int, int]], sessions: int) -> Iterator[Piece]:
+def _in_order(infer: Callable[..., Piece], pieces: Iterable[tuple[object, ...]], sessions: int) -> Iterator[Piece]:
     """Results in the order of the pieces; a piece a session is under way, and one more each lies ready."""
-    if sessions == 1 or len(bounds) == 1:
-        yield from (infer(*each) for each in bounds)
+    if sessions == 1:
+        yield from starmap(infer, pieces)
         return
     pool = ThreadPoolExecutor(sessions)
     under_way: deque[Future[Piece]] = deque()
     try:
-        for each in bounds:
+        for each in pieces:
             under_way.append(pool.submit(infer, *each))
             if len(under_way) > 2 * sessions:
                 yield under_way.popleft().result()
@@ -105,12 +123,12 @@ def _in_order(infer: Callable[[int, int], Piece], bounds: list[tuple[int, int]],
         pool.shutdown(cancel_futures=True)
 
 
-def _bounds(samples: int, sample_bytes: int, batch: int, sessions: int) -> list[tuple[int, int]]:
-    """Where pieces begin and end: whole batches, small enough to stay in a cache and to share the work out evenly."""
+def _bounds(samples: int, sample_bytes: int, sessions: int) -> list[tuple[int, int]]:
+    """Where pieces begin and end: whole batches, so small that memory stays flat and sessions end together."""
     size = min(_PIECE_BYTES // max(1, sample_bytes), max(_FEWEST, samples // (_PIECES_A_SESSION * sessions)))
-    size = max(1, size // batch) * batch
+    size = max(1, size // BATCH) * BATCH
     # A rest that fills no batch would need an allocation of its own: it goes with the piece before.
-    starts = list(range(0, max(1, samples - batch + 1), size))
+    starts = list(range(0, max(1, samples - BATCH + 1), size))
     return list(zip(starts, [*starts[1:], samples], strict=True))
 
 
@@ -136,23 +154,28 @@ def fits_batches(model: Model) -> bool:
     return BATCH * 4 * max((tensor.elements for tensor in written), default=0) <= ACTIVATION_BYTES
 
 
-def same_in_batches(open_session: Callable[[], Session], values: Values) -> bool:
+def same_in_batches(open_session: Callable[[], Session], values: Values) -> Callable[[], bool]:
     """Whether the answers to these samples are the same to the bit one at a time and in batches of `BATCH`.
 
     Kernels may add up in another order for several samples, an operator may compute over the batch, and a file may
-    refuse batches, or crash in one: so a forked process tries it, which may die of it.
+    refuse batches, or crash in one: so a forked process tries it, which may die of it. The process is at work when this
+    returns; calling what it returns waits for it.
 
     Args:
         open_session: Opens a session of the file.
         values: A few samples, shape (n, …), or such an array for each input's name.
     """
     if not hasattr(os, "fork"):
-        return False
+        return lambda: False
     child = os.fork()
     if not child:
         _try(open_session, values)
-    _, status = os.waitpid(child, 0)
-    return status == 0
+
+    @cache
+    def same() -> bool:
+        return os.waitpid(child, 0)[1] == 0
+
+    return same
 
 
 def _try(open_session: Callable[[], Session], values: Values) -> None:
@@ -163,9 +186,9 @@ def _try(open_session: Callable[[], Session], values: Values) -> None:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(_TRIAL_S)
         session = open_session()
+        alone = session.predict(values)
         together = session.predict(values, batch=BATCH)
         if session.batch == BATCH:
-            alone = session.predict(values)
             status = int([array.tobytes() for array in alone] != [array.tobytes() for array in together])
     finally:
         os._exit(status)

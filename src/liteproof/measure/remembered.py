@@ -12,7 +12,7 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -70,11 +70,25 @@ def drift(
 
 
 def same_in_batches(
-    store: Store, sha256: str, evaluation: str, ran_on: Mapping[str, object], trial: Callable[[], bool]
-) -> bool:
-    """Whether batches change nothing in what a file answers to an evaluation set: remembered, or tried now."""
+    store: Store,
+    sha256: str,
+    evaluation: str,
+    ran_on: Mapping[str, object],
+    trial: Callable[[], Callable[[], bool]],
+) -> Callable[[], bool]:
+    """Whether batches change nothing in what a file answers to an evaluation set: remembered, or being tried now.
+
+    Args:
+        store: Where it is kept.
+        sha256: Digest of the file.
+        evaluation: Digest of what it is fed with.
+        ran_on: What else decides it.
+        trial: Begins to try; what it gives back waits for the end.
+    """
     decided_by = {"file": sha256, "evaluation": evaluation, "batch": BATCH, **ran_on}
-    return _told(store, "batches", decided_by, bool, trial)
+    known = store.get(digest_of({"kind": "batches", **decided_by}))
+    ends = trial() if known is None else lambda: trial()()
+    return cache(lambda: _told(store, "batches", decided_by, bool, ends))
 
 
 def answers(

@@ -177,22 +177,27 @@ class Subject(CaseFiles):
         )
 
     def _infer(
-        self, file: Entry, open_: Callable[[], Session], samples: int, feed: Feed, batch: int = 1
+        self,
+        file: Entry,
+        open_: Callable[[], Session],
+        samples: int,
+        feed: Feed,
+        batch: Callable[[], int] = lambda: 1,
     ) -> Iterator[tuple[Array, ...]]:
         """Outputs of some samples after the other; side by side, unless a delegate's device is there once only."""
         sessions = 1 if self.target.delegate else side_by_side(file.bytes, self.target.threads)
         return answers(open_, samples, feed, batch=batch, sessions=sessions)
 
     @property
-    def _batch(self) -> int:
-        """As many samples for one inference as change nothing in the answers."""
+    def _batch(self) -> Callable[[], int]:
+        """As many samples for one inference as change nothing in the answers: being found out when this returns."""
         return self._batch_of(self.file, self.flatbuffer, self.open, self.inputs, self._fed_with)
 
     def _batch_of(
         self, file: Entry, flatbuffer: Flatbuffer, open_: Callable[[], Session], fed: Evaluation, fed_with: str
-    ) -> int:
+    ) -> Callable[[], int]:
         if self.target.delegate or len(fed) < TRIED or not fits_batches(flatbuffer):
-            return 1
+            return lambda: 1
         same = remembered.same_in_batches(
             self._opened.store,
             file.sha256,
@@ -200,7 +205,7 @@ class Subject(CaseFiles):
             identity(self.target, self.runtime_name),
             lambda: same_in_batches(open_, fed.at(fed.evenly(TRIED)).x),
         )
-        return BATCH if same else 1
+        return lambda: BATCH if same() else 1
 
     def answers_to(self, samples: Evaluation) -> Array:
         """The decisive output on samples as `as_fed` gives them."""
