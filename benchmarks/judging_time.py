@@ -5,7 +5,7 @@ side n × the wall time is shared out, and the shares add up to one:
 
 - while a session is in `predict`: by what it does there;
 - before the first piece and after the last, when no session is at work: by what the main thread does, n times over;
-- a session that has no piece to infer in between waits.
+- a session that has no piece to infer in between waits: for the trial of batches, for the main thread, for the end.
 
 A wall time in `invoke` holds what others took of its core meanwhile. The share of the processor time, of this process
 and its children, does not.
@@ -40,7 +40,7 @@ LOADING = "loading, allocating tensors"
 PREDICT = "other Python in a session"
 WAITING = "a session without a piece"
 TABLES = "reading the file's tables"
-TRIAL = "trying batches in a process of its own"
+TRIAL = "forking the trial of batches"
 WRITING = "writing the answers"
 METRICS = "metrics"
 REST = "everything else"
