@@ -158,3 +158,11 @@ def test_a_block_size_of_older_files_is_understood():
     old = {**dynamic(4), "weight_tensor_config": {"num_bits": 4, "symmetric": True, "block_size": 32}}
     assert read_rules([rule(".*", "FULLY_CONNECTED", old)])[0].block == 32
     assert LayerRule(1, ".*", "*", NO_QUANTIZE).mode == "float"
+
+
+def test_ranges_that_no_overwritten_tensor_widens_are_to_be_used_by_half():
+    static_rules = read_rules([rule(".*", "*", static(8)), rule("head", "FULLY_CONNECTED", static(16))])
+    assert mixed("mine", static_rules).budgets["activation_range_use"] == 0.5
+    assert RECIPES["qat_int8"].budgets["activation_range_use"] == 0.5
+    assert METRICS["activation_range_use"].default == 0.125
+    assert "activation_range_use" not in mixed("mine", read_rules([rule(".*", "*", dynamic(8))])).budgets
