@@ -49,6 +49,29 @@ def test_times_and_sizes_tell_their_share():
     assert comparison.difference(change) == "-0.250 (-50.0%)"
 
 
+@pytest.mark.parametrize(
+    ("metric", "before", "after", "effect"),
+    [
+        ("cosine_similarity", 1.0, 1 - 1e-16, "by rounding"),
+        ("sqnr_db", 64.71, 64.69, "by rounding"),
+        ("cosine_similarity", 0.99, 0.98, "worse"),
+        ("top1_agreement", 0.99991, 0.99989, "worse"),
+        ("size_bytes", 21736.0, 21740.0, "worse"),
+    ],
+)
+def test_a_change_that_is_not_seen_in_the_values_is_neither_better_nor_worse(metric, before, after, effect):
+    (change,) = comparison.changes([check(metric, before, None)], [check(metric, after, None)])
+    assert change.effect == effect
+
+
+def test_names_stay_whole_at_80_columns():
+    sides = [results(check("calibration_accuracy_drop", value, 0.2)) for value in (0.01, 0.02)]
+    stream = io.StringIO()
+    terminal.show_comparison(comparison.between_runs(*sides), stream, width=80, color=False)
+    assert "calibration_accuracy_drop" in stream.getvalue()
+    assert max(map(len, stream.getvalue().splitlines())) <= 80
+
+
 def test_equal_values_are_counted_only():
     found = compared(check(), check())
     assert (found.changes, found.unchanged) == ((), 1)

@@ -22,6 +22,8 @@ from liteproof.report.results import Results
 
 Key = tuple[str, str, str]
 
+_EXACT = ("share", "count", "bytes", "ms", "MB")
+
 
 @dataclass(frozen=True)
 class Change:
@@ -55,15 +57,24 @@ class Change:
 
     @property
     def effect(self) -> str:
-        """What it means: "better", "worse", "within noise", or "" where nothing can be said."""
+        """What it means: "better", "worse", "within noise", "by rounding", or "" where nothing can be said."""
         difference = self.difference
         if not difference or (self.metric not in METRICS and self.better is None):
             return ""
         if self.within_noise:
             return "within noise"
+        if self._by_rounding:
+            return "by rounding"
         return (
             "better" if (difference > 0) == (metric_of(self.metric, self.better).direction == "at_least") else "worse"
         )
+
+    @property
+    def _by_rounding(self) -> bool:
+        """Whether a real number changed by so little that it is written as it was. Shares, counts, bytes are exact."""
+        if self.metric not in METRICS or METRICS[self.metric].unit in _EXACT:
+            return False
+        return wording.number(self.metric, self.before) == wording.number(self.metric, self.after)
 
     @property
     def verdict_changed(self) -> bool:
@@ -222,6 +233,7 @@ def verdicts(change: Change) -> str:
 
 
 HEADINGS = ("model / variant", "on", "metric", "before", "after", "change", "verdict")
+NAMES = ("model / variant", "metric")
 FLIPS_NAMED = 10
 
 
@@ -304,7 +316,7 @@ def _rank(change: Change) -> tuple[int, str, str, str, str]:
         better = before is not None and after is not None and order.index(after) > order.index(before)
         rank = 1 if better or after is None else 0
     else:
-        rank = {"worse": 2, "better": 3, "": 4, "within noise": 5}[change.effect]
+        rank = {"worse": 2, "better": 3, "": 4, "within noise": 5, "by rounding": 6}[change.effect]
     return rank, change.model, change.variant, change.where, change.metric
 
 

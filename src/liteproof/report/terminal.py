@@ -66,12 +66,15 @@ def show_comparison(compared: Comparison, stream: TextIO, *, width: int, color: 
     for note in comparison.caveats(compared):
         console.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
     grid = _grid(f"{compared.before} → {compared.after}")
-    for heading in comparison.HEADINGS:
-        grid.add_column(heading, justify="right" if heading in ("before", "after") else "left", overflow="fold")
+    several = len({change.where for change in compared.changes}) > 1
+    shown = [heading for heading in comparison.HEADINGS if several or heading != "on"]
+    for heading in shown:
+        side = "right" if heading in ("before", "after") else "left"
+        grid.add_column(heading, justify=side, overflow="fold", no_wrap=heading in comparison.NAMES)
     for change in compared.changes:
-        style = {"worse": "red", "better": "green"}.get(change.effect, "")
-        *cells, moved, verdict = comparison.row(change)
-        grid.add_row(*map(Text, cells), Text(moved, style=style), Text(verdict))
+        styles = {"change": {"worse": "red", "better": "green"}.get(change.effect, "")}
+        cells = dict(zip(comparison.HEADINGS, comparison.row(change), strict=True))
+        grid.add_row(*(Text(cells[heading], style=styles.get(heading, "")) for heading in shown))
     if compared.changes:
         console.print(grid)
     for finding in comparison.findings(compared):

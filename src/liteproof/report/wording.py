@@ -46,7 +46,7 @@ def _plain(value: float) -> str:
     if abs(value) < 0.001 or abs(value) >= 1000:
         return f"{value:.3g}"
     text = f"{value:.3f}"
-    finer = f"{value:.6g}"
+    finer = f"{value:.5g}"
     return finer if text == "1.000" and finer != "1" else text
 
 
