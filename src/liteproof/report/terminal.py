@@ -69,8 +69,12 @@ def show_comparison(compared: Comparison, stream: TextIO, *, width: int, color: 
     several = len({change.where for change in compared.changes}) > 1
     shown = [heading for heading in comparison.HEADINGS if several or heading != "on"]
     for heading in shown:
-        side = "right" if heading in ("before", "after") else "left"
-        grid.add_column(heading, justify=side, overflow="fold", no_wrap=heading in comparison.NAMES)
+        grid.add_column(
+            heading,
+            justify="right" if heading in ("before", "after") else "left",
+            overflow="fold",
+            no_wrap=heading in comparison.NAMES,
+        )
     for change in compared.changes:
         styles = {"change": {"worse": "red", "better": "green"}.get(change.effect, "")}
         cells = dict(zip(comparison.HEADINGS, comparison.row(change), strict=True))
