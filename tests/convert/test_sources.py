@@ -5,6 +5,7 @@ import pytest
 
 from liteproof.convert.sources import export, from_keras
 from liteproof.convert.tensorflow_recipes import convert
+from liteproof.errors import ModelError
 from liteproof.measure.runtime import open_session
 from liteproof.tflite.reader import read_model
 
@@ -50,3 +51,16 @@ def test_weights_beside_a_table_are_constants_of_the_file(keras, tmp_path):
     operators = {code.name for code in model.operator_codes}
     assert "FlexLookupTableFindV2" in operators
     assert not operators & {"VAR_HANDLE", "READ_VARIABLE"}
+
+
+def in_half_precision(keras):
+    values = keras.layers.Input((8, 3))
+    half = keras.layers.Conv1D(4, 3, activation="relu", dtype="mixed_float16")(values)
+    return keras.Model(values, keras.layers.Dense(2, dtype="float32")(keras.layers.Flatten()(half)))
+
+
+def test_mixed_precision_is_named_not_its_operators(keras, tmp_path):
+    with pytest.raises(ModelError, match=r"computes in float16 \(a mixed precision policy\)") as refused:
+        converted(in_half_precision(keras), tmp_path)
+    assert "policy float32" in refused.value.next
+    assert "select_tf_ops" not in refused.value.next

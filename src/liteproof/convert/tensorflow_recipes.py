@@ -137,6 +137,13 @@ def _refusal(text: str) -> ModelError:
             "a recurrent layer with a free batch needs Select TF operators (TensorListReserve, TensorListStack)",
             next="give its input a fixed batch, or the layer unroll = True; or the variant select_tf_ops = true",
         )
+    halves = [name for name in select if re.search(rf"\btf\.{name}\(tensor<[^>]*xf16>", text)]
+    if halves:
+        return ModelError(
+            f"it computes in float16 (a mixed precision policy), for which TensorFlow Lite has no {', '.join(halves)}",
+            next="rebuild it under the policy float32, set_weights from the trained one, and save that; the recipe "
+            "float16 keeps weights in 16 bits",
+        )
     if select:
         return ModelError(
             f"it needs Select TF operators, which TensorFlow Lite does not have itself: {', '.join(select)}",
