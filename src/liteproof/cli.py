@@ -196,7 +196,7 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _explained(options: argparse.Namespace) -> int:
-    from liteproof.measure.end_faults import suspect_ends
+    from liteproof.measure.end_faults import coarse_channels, suspect_ends
     from liteproof.report import explanation
 
     case = _prepared(options.models or [Path("models")], options.model, options.variant)
@@ -207,7 +207,7 @@ def _explained(options: argparse.Namespace) -> int:
         )
     refused = _refusal(case)
     found, samples = _diagnosed(case, options.samples, run=refused is None)
-    for cause in () if refused else suspect_ends(case):
+    for cause in () if refused else (*suspect_ends(case), *coarse_channels(case.ends)):
         print(f"before any layer: {cause}\n")
     title, width = f"{case.model.name} / {case.variant.name}", min(_width(80), 120)
     explanation.show(found, sys.stdout, title=title, samples=samples, width=width, color=sys.stdout.isatty())

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from liteproof.errors import LiteproofError
-from liteproof.measure.end_faults import suspect_ends
+from liteproof.measure.end_faults import coarse_channels, suspect_ends
 from liteproof.measure.layer_faults import Charge, layer_faults
 from liteproof.measure.layers import LayerError, trace, unmeasured
 from liteproof.measure.tensors import Values
@@ -116,6 +116,7 @@ def top_of_diagnosis(case: Subject) -> tuple[str, ...]:
         if fed_otherwise := suspect_ends(case):
             return fed_otherwise
         case.open("builtin")  # tried in a process of its own first
+        coarse = coarse_channels(case.ends)
         evaluation = case.evaluation.at(case.evaluation.evenly(SAMPLES))
         found = diagnose(
             case.same_weights.path,
@@ -129,7 +130,7 @@ def top_of_diagnosis(case: Subject) -> tuple[str, ...]:
         )
     except LiteproofError:
         return ()
-    return summary(found)
+    return (*coarse, *summary(found))
 
 
 def summary(found: Sequence[Finding]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ was handed over, and looks like a broken network: so it is tried on a few sample
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from types import MappingProxyType
@@ -21,18 +21,22 @@ from liteproof.checks import CLASSES
 from liteproof.errors import LiteproofError
 from liteproof.measure.decisions import decisions
 from liteproof.measure.domain import likely_domains
-from liteproof.measure.tensors import Array
+from liteproof.measure.tensors import Array, TensorSpec
 from liteproof.plan import InputDomain
 
 if TYPE_CHECKING:
     from liteproof.measure.subject import Subject
 
 SAMPLES = 32
+# A channel that takes fewer codes than this has lost all but the coarsest of what it says.
+FEW_STEPS = 16
+LOOKED_AT = 1000
 
 # Another domain is to blame if it leaves less than a third of the error: quantization's own share stays in both.
 LESS = 1 / 3
 
 Domains = Mapping[str, InputDomain]
+Ends = Sequence[tuple[TensorSpec, Array]]
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,37 @@ def suspect_ends(case: Subject) -> tuple[str, ...]:
     if case.variant.file is None and not case.variant.domains:
         return ()
     return (*_swapped_outputs(case), *_swapped_inputs(case)) or _domains(case)
+
+
+def coarse_channels(ends: Ends) -> tuple[str, ...]:
+    """Channels of integer inputs whose values take next to no codes, since another channel's range decides the scale.
+
+    >>> spec = TensorSpec("x", (1, 2), "int8", scales=(4.0,), zero_points=(-128,))
+    >>> coarse_channels([(spec, np.array([[1000.0, 0.1], [20.0, 0.2], [500.0, 0.3]]))])[0].partition(":")[0]
+    'channel 1 of input x spans 0.05 steps of its codes'
+
+    Args:
+        ends: Each integer input with what it is fed with, shape (n, …, channels).
+    """
+    return tuple(said for spec, values in ends for said in _coarse(spec, values))
+
+
+def _coarse(spec: TensorSpec, values: Array) -> Iterator[str]:
+    if not spec.scale or values.ndim < 2 or values.shape[-1] < 2:
+        return
+    rows = values[:LOOKED_AT].reshape(-1, values.shape[-1])
+    spans = (rows.max(axis=0) - rows.min(axis=0)) / spec.scale
+    coarse = np.flatnonzero((spans > 0) & (spans < FEW_STEPS) & (spans < spans.max() / 8))
+    if len(coarse):
+        worst, widest = int(coarse[spans[coarse].argmin()]), int(spans.argmax())
+        low, high = rows[:, worst].min(), rows[:, worst].max()
+        more = f" (as do {len(coarse) - 1} more)" if len(coarse) > 1 else ""
+        yield (
+            f"channel {worst} of input {spec.key or spec.name} spans {spans[worst]:.2g} steps of its codes{more}: "
+            f"its values go from {low:.4g} to {high:.4g}, and channel {widest} decides the one step of "
+            f"{spec.scale:.4g}; bring the channels to one scale before the model, give them inputs of their own, or "
+            "keep the inputs float (dynamic_range, int16x8)"
+        )
 
 
 def _swapped_outputs(case: Subject) -> Iterator[str]:
