@@ -214,3 +214,13 @@ def converted(model, tmp_path):
     prepare(plan, store)
     bench = Bench(store)
     return [bench.subject(case) for case in plan.cases()]
+
+
+def test_an_activation_without_a_scale_is_explained_not_stumbled_over(tmp_path):
+    """TFLiteConverter writes scale 0 for what was 0 on all calibration samples: the first state of a GRU in int16x8."""
+
+    def edit(file):
+        file.scales(file.operator("FULLY_CONNECTED #1").outputs[0])[:] = 0
+
+    found = {finding.layer.place: finding for finding in diagnosed(tmp_path, edit)}
+    assert found["FULLY_CONNECTED #1"].suspicious

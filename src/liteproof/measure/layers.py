@@ -256,7 +256,10 @@ class _Held:
 def _real(tensor: Tensor, raw: Array) -> Array:
     if tensor.type in FLOAT_TYPES or tensor.quantization.kind == "none":
         return raw
-    return dequantize(raw, tensor.quantization.scales, tensor.quantization.zero_points, tensor.quantization.axis)
+    quantization = tensor.quantization
+    if not np.any(quantization.scales):  # a converter's fault, seen in files: every code stands for 0
+        return np.zeros(raw.shape, np.float32)
+    return dequantize(raw, quantization.scales, quantization.zero_points, quantization.axis)
 
 
 class _Excerpts:

@@ -132,7 +132,8 @@ def dequantize(
         raise ValueError("scale 0 stands for 'not quantized': there is nothing to dequantize")
     values: npt.NDArray[Any] = given.astype(precision)
     values -= zero_points
-    values *= scales
+    with np.errstate(invalid="ignore"):  # 0 × the infinite scale of a broken file is NaN, and told as such
+        values *= scales
     return values.astype(np.float32, copy=False)
 
 

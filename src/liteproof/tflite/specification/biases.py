@@ -69,7 +69,8 @@ def _scale_products(node: Node) -> npt.NDArray[np.float64] | None:
     inputs, scales = node.input.quantization, weights.quantization.scales.astype(np.float64)
     if inputs.kind != "per_tensor" or not scales.size:
         return None
-    products: npt.NDArray[np.float64] = float(inputs.scales[0]) * scales
+    with np.errstate(invalid="ignore"):  # scales that are 0 or infinite are another rule's
+        products: npt.NDArray[np.float64] = float(inputs.scales[0]) * scales
     return products if np.isfinite(products).all() else None
 
 
