@@ -64,6 +64,7 @@ def test_several_inputs_are_found_by_name(tmp_path):
     ("arrays", "said"),
     [
         ({"a": rows(3), "b": rows(3)}, "no array can be told to be the input"),
+        ({"x": np.array([["a b"], ["c d"]])}, r"holds x \(2, 1\) of text"),
         ({"x": rows(3), "y": np.arange(4)}, "do not go together"),
         ({"x": rows(0)}, "do not go together"),
     ],

@@ -172,13 +172,17 @@ def _single(arrays: Mapping[str, Values], known: Sequence[str], label: str | Non
             return name
     if len(others) == 1:
         return others[0]
-    held = ", ".join(f"{clean(name)} {array.shape}" for name, array in arrays.items()) or "nothing"
+    held = ", ".join(f"{clean(name)} {array.shape} of {_kind(array)}" for name, array in arrays.items()) or "nothing"
     raise UsageError(
         f"no array can be told to be the input; the file holds {held}",
-        expected="an array x of shape (n, …), and y for labels if there are any",
+        expected="an array x of numbers of shape (n, …), and y for labels if there are any",
         where=shown(path),
         next='numpy.savez("data.npz", x=x, y=y)',
     )
+
+
+def _kind(array: Values) -> str:
+    return "text" if array.dtype.kind in "US" else array.dtype.name
 
 
 def _require_one_length(arrays: Mapping[str, Values], y: Values | None, path: Path) -> None:
