@@ -46,22 +46,34 @@ class Read:
     classes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Declared:
+    """What a manifest says of its samples, and what is known beside it.
+
+    Attributes:
+        data: The table [data].
+        place: Where it stands.
+        folder: The model's folder.
+        memory: Remembers digests and facts of files.
+        root: The folder that callables are imported from.
+        inputs: What the source takes, where it tells.
+        task: What the outputs mean.
+    """
+
+    data: DataTable
+    place: Place
+    folder: Folder
+    memory: Memory
+    root: Path
+    inputs: Sequence[Input] | None
+    task: str
+
+
 class Forms:
     """Reads the sets of one manifest. `labels` are the names of the classes, once they are known."""
 
-    def __init__(
-        self,
-        data: DataTable,
-        place: Place,
-        folder: Folder,
-        memory: Memory,
-        root: Path,
-        inputs: Sequence[Input] | None,
-        labels: tuple[str, ...] | None,
-        task: str,
-    ) -> None:
-        self._data, self._place, self._folder, self._memory, self._root = data, place, folder, memory, root
-        self._inputs, self._task = inputs, task
+    def __init__(self, declared: Declared, labels: tuple[str, ...] | None) -> None:
+        self._declared = declared
         self.labels = labels
         self._columns: tuple[str, ...] = ()
 
@@ -81,7 +93,7 @@ class Forms:
         if isinstance(origin, str) and is_callable(origin):
             return self._callable(origin, key, name, table, place)
         files = origin if isinstance(origin, dict) else {SINGLE: origin}
-        paths = {array: self._folder.find(file, name, place, folder=True) for array, file in files.items()}
+        paths = {array: self._declared.folder.find(file, name, place, folder=True) for array, file in files.items()}
         if not paths:
             raise place.wrong(f"{name} = {{}} in {place.name}", "an .npy for each input")
         forms = {array: _form(path, files[array], name, place) for array, path in paths.items()}
@@ -102,8 +114,8 @@ class Forms:
 
     def _archive(self, path: Path, table: SamplesTable) -> Read:
         labels = table.labels or LABELS
-        file = self._memory.file(path)
-        arrays = self._memory.facts(Arrays, file, lambda: find_arrays(path, labels=labels), about=labels)
+        file = self._declared.memory.file(path)
+        arrays = self._declared.memory.facts(Arrays, file, lambda: find_arrays(path, labels=labels), about=labels)
         assert arrays is not None  # noqa: S101 - find_arrays gives arrays or raises
         making = plan.Making(_ARRAYS, {SINGLE: file}, labels=table.labels)
         if arrays.names:
@@ -117,13 +129,13 @@ class Forms:
         """One `.npy` an input, and one for the labels."""
         paths = dict(paths)
         if table.labels is not None:
-            labels = self._folder.find(table.labels, "labels", place)
+            labels = self._declared.folder.find(table.labels, "labels", place)
             if labels.suffix != ".npy":
                 raise place.wrong(f"labels = {written(table.labels)} in {place.name}", "an .npy")
             if LABELS in paths:
                 raise place.wrong(f"labels in {place.name} beside an array y", "one of the two")
             paths[LABELS] = labels
-        files = {name: self._memory.file(path) for name, path in paths.items()}
+        files = {name: self._declared.memory.file(path) for name, path in paths.items()}
         parts = [self._array(files[name], name) for name in paths]
         first, file = next(iter(files.items()))
         arrays = join_arrays(parts, Path(file.path))
@@ -136,7 +148,7 @@ class Forms:
         return Read(making, arrays, plan.Samples(file.path, together, file.bytes, arrays=files))
 
     def _array(self, file: plan.File, name: str) -> Arrays:
-        found = self._memory.facts(Arrays, file, lambda: find_array(Path(file.path), name), about=name)
+        found = self._declared.memory.facts(Arrays, file, lambda: find_array(Path(file.path), name), about=name)
         assert found is not None  # noqa: S101 - find_array gives an array or raises
         return found
 
@@ -149,13 +161,13 @@ class Forms:
                 "samples: what is judged is planned before anything runs",
                 f'evaluation = {{ from = "{name}", samples = 500, labels = "y" }}',
             )
-        module = self._memory.file(keys.find_module(name, said, self._root, place))
+        module = self._declared.memory.file(keys.find_module(name, said, self._declared.root, place))
         making = plan.Making(_CALLABLE, {SINGLE: module}, callable=name, labels=table.labels)
         return Read(making, None)
 
     def _named(self, making: plan.Making, arrays: Arrays, path: Path) -> Read:
         """Arrays whose y holds names of classes: they become the classes' numbers."""
-        if self._task == "regression":
+        if self._declared.task == "regression":
             raise UsageError("array 'y' holds text", expected="numbers: the task is a regression", where=shown(path))
         known = self.labels or tuple(name for name, _ in arrays.names)
         for name, at in arrays.names:
@@ -175,13 +187,13 @@ class Forms:
         return Read(replace(making, classes=known), held, classes=known)
 
     def _table(self, path: Path, table: SamplesTable) -> Read:
-        file, labels, regression = self._memory.file(path), table.labels, self._task == "regression"
+        file, labels, regression = self._declared.memory.file(path), table.labels, self._declared.task == "regression"
         about = f"{labels} {regression}"
-        held = self._memory.facts(
+        held = self._declared.memory.facts(
             tables.Table, file, lambda: tables.find_table(path, labels, classes=not regression), about=about
         )
         assert held is not None  # noqa: S101 - find_table gives a table or raises
-        columns = tables.choose_columns(held, self._data.columns, labels, path)
+        columns = tables.choose_columns(held, self._declared.data.columns, labels, path)
         self._require_same_columns(columns, path)
         sample = self._sample(len(columns))
         names = self._class_names(held, labels, path) if labels and not regression else ()
@@ -227,16 +239,18 @@ class Forms:
 
     def _sample(self, columns: int) -> tuple[int, ...] | None:
         """The shape that a row is given: the input's, where it holds as many values and is not a plain vector."""
-        if not self._inputs or len(self._inputs) != 1:
+        if not self._declared.inputs or len(self._declared.inputs) != 1:
             return None
-        shape = self._inputs[0].shape[1:]
+        shape = self._declared.inputs[0].shape[1:]
         sizes = tuple(size for size in shape if size is not None)
         fits = len(sizes) == len(shape) != 1 and int(np.prod(sizes)) == columns
         return sizes if fits else None
 
     def _dtype(self) -> str | None:
         """The input's dtype, where it is of whole numbers: a table's cells say nothing of theirs."""
-        given = self._inputs[0].dtype if self._inputs and len(self._inputs) == 1 else "float32"
+        given = (
+            self._declared.inputs[0].dtype if self._declared.inputs and len(self._declared.inputs) == 1 else "float32"
+        )
         return given if re.fullmatch(r"u?int\d+", given) else None
 
     def _images(self, path: Path, key: str, table: SamplesTable, place: Place) -> Read:
@@ -246,8 +260,8 @@ class Forms:
                 "none: the names of its folders are the labels",
                 "remove labels",
             )
-        file = self._memory.file(path)
-        listing = images.list_images(path, allow_outside=self._folder.allow_outside)
+        file = self._declared.memory.file(path)
+        listing = images.list_images(path, allow_outside=self._declared.folder.allow_outside)
         names = self._folder_classes(listing, key, path)
         size, channels, color = self._image_shape()
         arrays = [Array(SINGLE, (len(listing.images), *size, channels), "uint8")]
@@ -262,14 +276,14 @@ class Forms:
             {SINGLE: file},
             classes=names,
             sample=(*size, channels),
-            size=size if self._data.resize else None,
+            size=size if self._declared.data.resize else None,
             color=color,
-            interpolation=self._data.interpolation if self._data.resize else None,
+            interpolation=self._declared.data.interpolation if self._declared.data.resize else None,
         )
         return Read(making, Arrays(tuple(arrays), y), classes=names)
 
     def _folder_classes(self, listing: images.Listing, key: str, path: Path) -> tuple[str, ...]:
-        if not listing.classes or self._task == "regression":
+        if not listing.classes or self._declared.task == "regression":
             return ()
         known = self.labels or listing.classes
         for name in listing.classes:
@@ -284,23 +298,27 @@ class Forms:
 
     def _image_shape(self) -> tuple[tuple[int, int], int, str]:
         """Height and width, channels and colour mode: what the manifest says, or else what the source takes."""
-        if self._data.range is None and self._data.scale is None and self._data.offset is None:
-            raise self._place.wrong(
+        if (
+            self._declared.data.range is None
+            and self._declared.data.scale is None
+            and self._declared.data.offset is None
+        ):
+            raise self._declared.place.wrong(
                 "the values that images have for the model are not declared",
                 "range in [data]: what 0 and 255 become, as they did in training",
                 "add range = [0, 1], range = [-1, 1], or range = [0, 255] for a model that scales them itself",
             )
-        shape = self._inputs[0].shape[1:] if self._inputs and len(self._inputs) == 1 else ()
+        shape = self._declared.inputs[0].shape[1:] if self._declared.inputs and len(self._declared.inputs) == 1 else ()
         height, width, channels = shape if len(shape) == 3 else (None, None, None)
-        if self._data.resize:
-            height, width = self._data.resize
+        if self._declared.data.resize:
+            height, width = self._declared.data.resize
         if not height or not width:
-            raise self._place.wrong(
+            raise self._declared.place.wrong(
                 "the size of the images is not declared",
                 "resize in [data]: height and width that the model takes",
                 "add resize = [224, 224]",
             )
-        color = self._data.color or ("grayscale" if channels == 1 else "rgb")
+        color = self._declared.data.color or ("grayscale" if channels == 1 else "rgb")
         return (height, width), 1 if color == "grayscale" else 3, color
 
 

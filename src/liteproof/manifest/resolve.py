@@ -24,7 +24,7 @@ from liteproof.manifest.budgets import Budgets, read_budgets
 from liteproof.manifest.data import Arrays
 from liteproof.manifest.drawing import Found
 from liteproof.manifest.files import Folder
-from liteproof.manifest.forms import is_callable
+from liteproof.manifest.forms import Declared, is_callable
 from liteproof.manifest.memory import Memory
 from liteproof.manifest.own_metrics import read_own_metrics
 from liteproof.manifest.place import Place, clean, one_of, written
@@ -291,16 +291,16 @@ class _Resolving:
 
     def _sets(self, expectation: Expectation, labels: tuple[str, ...] | None) -> tuple[Found, dict[str, plan.Samples]]:
         """The evaluation set, and the others that are named, each apart from it."""
-        sets = Sets(
-            self.manifest.data,
-            self.place.at("data"),
-            self.folder,
-            self.memory,
-            self.around.root,
-            expectation.inputs,
-            labels,
-            self.manifest.model.task,
+        declared = Declared(
+            data=self.manifest.data,
+            place=self.place.at("data"),
+            folder=self.folder,
+            memory=self.memory,
+            root=self.around.root,
+            inputs=expectation.inputs,
+            task=self.manifest.model.task,
         )
+        sets = Sets(declared, labels)
         evaluation = sets.find("evaluation")
         assert evaluation is not None  # noqa: S101 - the schema demands it
         sets.derive_labels(evaluation)

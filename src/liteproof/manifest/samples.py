@@ -1,6 +1,6 @@
 """The sets of samples that [data] names, in whichever form, and how their arrays are made.
 
-    >>> sets = Sets(data, place, folder, memory, root, inputs, labels, "classification")  # doctest: +SKIP
+    >>> sets = Sets(Declared(data, place, folder, memory, root, inputs, "classification"), labels)   # doctest: +SKIP
     >>> found = sets.find("calibration", apart_from=sets.find("evaluation"))             # doctest: +SKIP
     >>> found.samples.making.samples, found.arrays.samples                              # doctest: +SKIP
     (200, 200)
@@ -13,52 +13,26 @@ store under a key that is known already: the digest of the files and of all that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from liteproof.manifest.data import require_fit, require_labels
 from liteproof.manifest.drawing import Found, drawn
-from liteproof.manifest.files import Folder
-from liteproof.manifest.forms import Forms
-from liteproof.manifest.memory import Memory
-from liteproof.manifest.place import Place
+from liteproof.manifest.forms import Declared, Forms
 from liteproof.manifest.preprocessing import Preprocessing, input_names
-from liteproof.manifest.schema import DataTable, SamplesTable
-from liteproof.manifest.source import Input
+from liteproof.manifest.schema import SamplesTable
 
 
 class Sets:
-    """The sets of one manifest."""
+    """The sets of one manifest.
 
-    def __init__(
-        self,
-        data: DataTable,
-        place: Place,
-        folder: Folder,
-        memory: Memory,
-        root: Path,
-        inputs: Sequence[Input] | None,
-        labels: tuple[str, ...] | None,
-        task: str,
-    ) -> None:
-        """Look at nothing yet.
+    Raises:
+        UsageError: if the preprocessing contradicts itself.
+    """
 
-        Args:
-            data: What the manifest says.
-            place: The table [data].
-            folder: The model's folder.
-            memory: Remembers digests and facts of files.
-            root: The folder that callables are imported from.
-            inputs: What the source takes, where it tells.
-            labels: Names of the classes, where the manifest gives them.
-            task: What the outputs mean.
-
-        Raises:
-            UsageError: if the preprocessing contradicts itself.
-        """
-        self._data, self._place, self._inputs, self._task = data, place, inputs, task
-        self._forms = Forms(data, place, folder, memory, root, inputs, labels, task)
-        self._preprocessing = Preprocessing(data, place, inputs)
+    def __init__(self, declared: Declared, labels: tuple[str, ...] | None) -> None:
+        self._declared = declared
+        self._forms = Forms(declared, labels)
+        self._preprocessing = Preprocessing(declared.data, declared.place, declared.inputs)
 
     def find(self, key: str, *, apart_from: Found | None = None) -> Found | None:
         """The set under a key of [data]; None if there is none.
@@ -70,20 +44,20 @@ class Sets:
         Raises:
             UsageError: if it is not there, cannot be read, or is not what the source takes.
         """
-        given: str | SamplesTable | None = getattr(self._data, key)
+        given: str | SamplesTable | None = getattr(self._declared.data, key)
         if given is None:
             return None
         table = given if isinstance(given, SamplesTable) else SamplesTable(given)
-        place = self._place.at(key) if isinstance(given, SamplesTable) else self._place
+        place = self._declared.place.at(key) if isinstance(given, SamplesTable) else self._declared.place
         name = "from" if isinstance(given, SamplesTable) else key
         read = self._preprocessing.of(self._forms.read(key, name, table, place), key)
-        found = drawn(read, table, key, place, input_names(read.arrays, self._inputs), apart_from)
+        found = drawn(read, table, key, place, input_names(read.arrays, self._declared.inputs), apart_from)
         if found.arrays is not None:
             path = Path(found.samples.path)
-            require_fit(found.arrays, self._inputs, path)
-            if self._task != "regression":
+            require_fit(found.arrays, self._declared.inputs, path)
+            if self._declared.task != "regression":
                 labels = self._forms.labels
-                classes = len(labels) if labels else 2 if self._task == "binary" else None
+                classes = len(labels) if labels else 2 if self._declared.task == "binary" else None
                 require_labels(found.arrays, classes, path, named=labels is not None)
         return found
 
