@@ -376,7 +376,7 @@ class Delegate:
 
 @dataclass(frozen=True)
 class Target:
-    """Where the suites run. Neither `ssh` nor `python`: this interpreter."""
+    """Where the suites run. Neither `ssh` nor `python`: this interpreter. Keeps `cache_bytes` between runs."""
 
     name: str
     ssh: str | None = None
@@ -385,6 +385,7 @@ class Target:
     threads: int = 1
     delegate: Delegate | None = None
     rehearsal: bool = False
+    cache_bytes: int = 2_000_000_000
 
     @property
     def remote(self) -> bool:

@@ -22,10 +22,12 @@ def test_host_may_be_set(repository, write):
 def test_a_board_is_read_as_it_is_written(repository, write):
     write(
         '[pi]\nssh = "pi@raspberrypi.local"\npython = "~/venv/bin/python"\nthreads = 4\nrehearsal = true\n'
+        'cache = "500MB"\n'
         'delegate = { library = "libedgetpu.so.1", options = { device = "usb", retries = 2 } }\n'
     )
     (pi,) = repository.load(target_names=["pi"]).targets
     assert (pi.ssh, pi.python, pi.threads, pi.rehearsal) == ("pi@raspberrypi.local", "~/venv/bin/python", 4, True)
+    assert pi.cache_bytes == 500_000_000
     assert pi.delegate == Delegate("libedgetpu.so.1", {"device": "usb", "retries": "2"})
 
 
@@ -67,6 +69,8 @@ def test_a_release_names_targets(repository, write):
         ('[pi]\nssh = "pi one"', 'ssh = "pi one"', "without blanks"),
         ('[pi]\nssh = "pi\\n"', "ssh = ", "without control characters"),
         ('[pi]\npython = ""', 'python = ""', "the path of an interpreter"),
+        ('[pi]\ncache = "plenty"', "'plenty' is no size", "a number with kB, MB, GB or TB"),
+        ("[pi]\ncache = 5", "cache = 5 in [pi]", ""),
         ("[pi]\nthreads = 0", "threads = 0 in [pi]", "from 1"),
         ("[pi]\nthreads = 1.5", "threads = 1.5 in [pi] is a number", "a whole number"),
         ('[pi]\nruntime = "tflite-runtime"', 'runtime = "tflite-runtime"', "nearest: 'tflite_runtime'"),

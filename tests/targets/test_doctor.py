@@ -57,6 +57,11 @@ def test_a_named_python_gets_the_exact_pip_command():
         assert word in command
 
 
+def test_a_disk_that_the_cache_alone_fills_is_not_full():
+    assert preflight.problems(PI, FACTS | {"disk_free_bytes": 0, "cache_bytes": 10**9}, now=1000.0) == []
+    assert preflight.problems(PI, FACTS | {"disk_free_bytes": 0, "cache_bytes": 0}, now=1000.0)
+
+
 @pytest.mark.parametrize(
     ("facts", "target", "wanted"),
     [

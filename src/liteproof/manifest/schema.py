@@ -354,6 +354,9 @@ class TargetTable(Struct, frozen=True, forbid_unknown_fields=True):
         bool,
         Meta(description="An emulated or borrowed machine: time limits are lifted, a sign-off is refused."),
     ] = False
+    cache: Annotated[
+        str, Meta(description="What it may keep between runs, such as 500MB: the least recently used goes first.")
+    ] = "2GB"
 
 
 def read_toml(path: Path) -> dict[str, Any]:

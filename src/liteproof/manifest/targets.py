@@ -15,6 +15,7 @@ from liteproof.errors import UsageError
 from liteproof.manifest.place import Place, clean, one_of, shown
 from liteproof.manifest.schema import TargetTable, check_name, read_table, read_toml
 from liteproof.plan import Delegate, Target
+from liteproof.store_pruning import bytes_of
 
 HOST = "host"
 
@@ -55,6 +56,7 @@ def _target(name: str, table: TargetTable, place: Place, folder: Path) -> Target
         threads=table.threads,
         delegate=_delegate(table),
         rehearsal=table.rehearsal,
+        cache_bytes=int(bytes_of(table.cache, f"{place}: cache")),
     )
 
 

@@ -98,7 +98,7 @@ def install(target: Target, say: Say) -> None:
         say(f"picking wheels for {_machine(facts)}, {python}: {', '.join(wanted)}")
         wheels = download(facts, wanted, Path(folder))
         _take_lock(line, target)
-        _send(line, wheels, say)
+        _send(line, target, wheels, say)
         _run(line, target, _commands(wheels, wanted), say)
     if target.python is not None:
         say(f"leave out python = … of [{target.name}] in targets.toml, and the environment just made is used")
@@ -161,9 +161,16 @@ def _take_lock(line: Line, target: Target) -> None:
         raise TargetError(f"{target.name} is busy", where=f"held by {holder}", next="wait until that run is over")
 
 
-def _send(line: Line, wheels: Sequence[Path], say: Say) -> None:
-    say(f"sending {len(wheels)} wheels, {size(sum(wheel.stat().st_size for wheel in wheels))}")
-    for wheel in wheels:
+def _send(line: Line, target: Target, wheels: Sequence[Path], say: Say) -> None:
+    """Send what an installation that was cut short has not left there already."""
+    files = [{"path": f"wheels/{w.name}", "sha256": file_sha256(w), "bytes": w.stat().st_size} for w in wheels]
+    line.send("need", files=files, most_bytes=target.cache_bytes)
+    needed = line.receive(INSTALL_S)
+    if needed is None or needed.name != "needed":
+        raise TargetError(f"{target.name}: no room was made", where=str(needed.facts if needed else "no answer"))
+    missing = [wheel for wheel in wheels if f"wheels/{wheel.name}" in needed["missing"]]
+    say(f"sending {len(missing)} wheels, {size(sum(wheel.stat().st_size for wheel in missing))}")
+    for wheel in missing:
         line.put(f"wheels/{wheel.name}", file_sha256(wheel), wheel.read_bytes())
         event = line.receive(SURVEY_S)
         if event is None or event.name != "stored":

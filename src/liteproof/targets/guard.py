@@ -1,14 +1,15 @@
 """The guard: a program that runs on a board for as long as a controller is on the line, and cleans up after both.
 
 It is sent over the line itself, so nothing of liteproof needs to be there: any Python from 3.9 on, nothing but its
-library, and `liteproof.targets.survey`, which is sent along. It takes orders as lines of JSON on its standard input and
-answers with events: lines of JSON behind a marker, so that what a talkative `.bashrc` prints is never taken for one.
+library, and `liteproof.targets.survey` and `cache`, which are sent along. It takes orders as lines of JSON on its
+standard input and answers with events: lines of JSON behind a marker, so that what a talkative `.bashrc` prints is
+never taken for one.
 
 | order | answered by |
 |---|---|
 | survey | `surveyed`: what the machine is and has |
 | lock | `locked`, or `busy` with who holds it |
-| need | `needed`: which of the bundle's files are missing here, or are damaged |
+| need | `needed`: which of the bundle's files are missing here, or are damaged, once there is room for them |
 | put | `stored`, or `refused` with the reason |
 | run | whatever the suites send, then `ended` |
 | install | `said` for each line, then `installed` |
@@ -36,10 +37,12 @@ import sys
 import time
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from liteproof.targets.cache import ROOMS, held_bytes, make_room, remove
 from liteproof.targets.survey import survey
 
 BEAT_S = 2.0
@@ -48,7 +51,6 @@ PATIENCE_S = 8.0  # how long an earlier guard of the same run may take to let go
 STALE_S = 60.0
 ENDING = ((signal.SIGINT, 3.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0))
 RUN_VARIABLE = "LITEPROOF_BOARD_RUN"
-KEPT = ("code", "data", "store")
 _TAIL = 6000
 
 
@@ -146,6 +148,8 @@ class Guard:
         self.base = base
         self.lock: int | None = None
         self.folder: Path | None = None
+        self.needed: set[Path] = set()
+        self.most_bytes = 0
 
     def serve(self) -> None:
         """Answer every order, and clean up at the end, whatever it is."""
@@ -164,7 +168,8 @@ class Guard:
 
     def on_survey(self, packages: list[str]) -> None:
         """Tell what the machine is and has."""
-        self.line.say("surveyed", facts=survey(packages, self.base))
+        kept = {"cache_bytes": held_bytes(self.base), "cache_folder": str(self.base)}
+        self.line.say("surveyed", facts={**survey(packages, self.base), **kept})
 
     def on_lock(self, run: str, who: str) -> None:
         """Take the board's lock, or tell who holds it."""
@@ -206,18 +211,28 @@ class Guard:
             else:
                 return None
 
-    def on_need(self, files: list[dict[str, Any]], keep_bytes: int) -> None:
-        """Tell which files of the bundle are missing or damaged; make room by dropping what was longest not used."""
+    def on_need(self, files: list[dict[str, Any]], most_bytes: int) -> None:
+        """Tell which files of the bundle are missing or damaged, and make room for them."""
+        if self.lock is None:
+            self.line.say("trouble", kind="order", text="need before lock")
+            return
         missing = []
         for file in files:
             path = self._inside(file["path"])
             if _is_sound(path, file):
                 os.utime(path)
             else:
-                missing.append(file["path"])
+                remove(path)
+                missing.append(file)
             self._beat()
-        dropped = _trim(self.base, {self._inside(file["path"]) for file in files}, keep_bytes)
-        self.line.say("needed", missing=missing, dropped=dropped)
+        self.needed = {self._inside(file["path"]) for file in files}
+        self.most_bytes = most_bytes
+        room = self._make_room(sum(file["bytes"] for file in missing))
+        self.line.say("needed", missing=[file["path"] for file in missing], room=room)
+
+    def _make_room(self, coming_bytes: int = 0) -> dict[str, int]:
+        """Keep within the limit whatever comes, and tell what that took; what this run needs stays."""
+        return asdict(make_room(self.base, self.needed, self.most_bytes, coming_bytes, self._beat))
 
     def on_put(self, path: str, sha256: str, bytes: int, packed: int) -> None:  # noqa: A002 - as the order spells it
         """Take a file, packed by zlib, and keep it if its digest is right."""
@@ -275,7 +290,7 @@ class Guard:
         except OSError as error:
             self.line.say("trouble", **_reason(error))
             return
-        self.line.say("ended", **running.ending())
+        self.line.say("ended", **running.ending(), room=self._make_room())  # the run has kept answers of its own
 
     def on_install(self, commands: list[list[str]], deadline_s: float) -> None:
         """Run commands one after the other; `{python}` and `{base}` stand for this Python and for our folder."""
@@ -319,11 +334,14 @@ class Guard:
             os.utime(self.lock)
 
     def _inside(self, path: str) -> Path:
-        """A path of the bundle, never outside our own folder."""
+        """A path of the bundle, never outside our own folder, nor behind a link that may lead there."""
         parts = PurePosixPath(path).parts
-        if not parts or parts[0] not in (*KEPT, "wheels") or ".." in parts:
+        if not parts or parts[0] not in (*ROOMS, "wheels") or ".." in parts:
             raise OSError(errno.EPERM, "a path outside liteproof's own folder", path)
-        return self.base.joinpath(*parts)
+        found = self.base.joinpath(*parts)
+        if found.parent.resolve() != self.base.resolve().joinpath(*parts[:-1]):
+            raise OSError(errno.EPERM, "a link, which may lead out of liteproof's own folder", str(found.parent))
+        return found
 
     def _clean_up(self) -> None:
         for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
@@ -510,7 +528,7 @@ def _reason(error: OSError) -> dict[str, str]:
 
 def _is_sound(path: Path, file: dict[str, Any]) -> bool:
     try:
-        if path.stat().st_size != file["bytes"]:
+        if path.is_symlink() or path.stat().st_size != file["bytes"]:
             return False
         digest = hashlib.sha256()
         with path.open("rb") as stream:
@@ -521,36 +539,21 @@ def _is_sound(path: Path, file: dict[str, Any]) -> bool:
     return digest.hexdigest() == str(file["sha256"])
 
 
-def _trim(base: Path, keep: set[Path], most_bytes: int) -> int:
-    """Drop what was longest not used until no more than so many bytes are kept; how many files went."""
-    files = [path for room in KEPT for path in (base / room).rglob("*") if path.is_file() and not path.is_symlink()]
-    entries = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in files)
-    total, dropped = sum(size for _, size, _ in entries), 0
-    for _, size, path in entries:
-        if total <= most_bytes:
-            break
-        if path not in keep:
-            path.unlink()
-            total, dropped = total - size, dropped + 1
-    return dropped
-
-
 def _unpack(archive: Path, folder: Path) -> None:
     """Lay out the code, byte for byte as the archive has it; what is right already stays, so its bytecode does too."""
     with zipfile.ZipFile(archive) as packed:
         names = set(packed.namelist())
-        for path in _files(folder):
-            if path.relative_to(folder).as_posix() not in names and path.parent.name != "__pycache__":
+        if folder.is_symlink():
+            folder.unlink()
+        for path in list(folder.rglob("*")):
+            strange = path.relative_to(folder).as_posix() not in names and path.parent.name != "__pycache__"
+            if path.is_symlink() or (path.is_file() and strange):
                 path.unlink()
         for name in names:
             path, content = folder / name, packed.read(name)
             if not path.is_file() or path.read_bytes() != content:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
-
-
-def _files(folder: Path) -> Iterable[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def base_folder() -> Path:

@@ -15,6 +15,7 @@ from typing import Any
 from liteproof.errors import TargetError
 from liteproof.plan import Target
 from liteproof.report.wording import size
+from liteproof.targets.cache import SPARE_BYTES
 from liteproof.tflite.op_versions import lacking
 from liteproof.tflite.reader import OperatorCode
 
@@ -37,7 +38,6 @@ RUNTIMES: Mapping[str, tuple[str, ...]] = {
 }
 # Waivers run out by the day, and certificates too: a clock that is this far off judges wrongly.
 MOST_SKEW_S = 24 * 3600.0
-LEAST_DISK_BYTES = 50 << 20
 LEAST_MEMORY_BYTES = 100 << 20
 
 _THROTTLING = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "at the soft temperature limit"}
@@ -76,8 +76,9 @@ def problems(target: Target, facts: Facts, now: float) -> list[str]:
     skew = facts["time"] - now
     if abs(skew) > MOST_SKEW_S:
         found.append(f"its clock is {_days(skew)}: sudo timedatectl set-ntp true, or sudo date --set=…")
-    if (facts.get("disk_free_bytes") or LEAST_DISK_BYTES) < LEAST_DISK_BYTES:
-        found.append(f"the disk is full: {size(facts['disk_free_bytes'])} free")
+    free = facts.get("disk_free_bytes")
+    if free is not None and free + facts.get("cache_bytes", 0) < SPARE_BYTES:  # the cache gives way to what is needed
+        found.append(f"the disk is full: {size(free)} free")
     if (facts.get("memory_free_bytes") or LEAST_MEMORY_BYTES) < LEAST_MEMORY_BYTES:
         found.append(f"memory is short: {size(facts['memory_free_bytes'])} free")
     return found
@@ -162,6 +163,7 @@ def describe(target: Target, facts: Facts, now: float) -> str:
         "packages": ", ".join(f"{name} {facts['packages'].get(name, 'MISSING')}" for name in NEEDED),
         "memory": f"{_size(facts.get('memory_free_bytes'))} free of {_size(facts.get('memory_bytes'))}",
         "disk": f"{_size(facts.get('disk_free_bytes'))} free",
+        "cache": f"{size(facts.get('cache_bytes', 0))} of {size(target.cache_bytes)}, {facts.get('cache_folder')}",
         "clock": _skew(facts["time"] - now),
         "governor": ", ".join(facts.get("governors") or ()) or "unknown",
         "temperature": "unknown" if facts.get("temperature_c") is None else f"{facts['temperature_c']:.1f} °C",

@@ -38,8 +38,6 @@ from liteproof.targets.bundle import Bundle, BundleFile
 from liteproof.targets.events import Event
 from liteproof.targets.transport import CONNECT_S, GREETING_S, Line, open_line
 
-CACHE_BYTES = 1 << 30  # what a target keeps of us
-
 
 @dataclass(frozen=True)
 class Patience:
@@ -255,7 +253,7 @@ class _Work:
         self._foretell(facts)
         with self.machines.use(facts["boot"], self.stop):
             self._lock(line)
-            self._send_bundle(line, facts)
+            self._send_bundle(line)
             while self.remaining and not self.stop.is_set():
                 self._run(line, facts)
 
@@ -286,14 +284,20 @@ class _Work:
             self.stop.wait(1)
         raise Stopped
 
-    def _send_bundle(self, line: Line, facts: Mapping[str, Any]) -> None:
+    def _send_bundle(self, line: Line) -> None:
         files = {file.path: file for file in self.job.bundle.files}
         listing = [{"path": file.path, "sha256": file.sha256, "bytes": file.size} for file in files.values()]
-        line.send("need", files=listing, keep_bytes=CACHE_BYTES)
-        missing = [files[path] for path in self._answer(line, "needed")["missing"]]
-        total = sum(file.size for file in missing)
-        free = facts.get("disk_free_bytes")
-        if free is not None and total > free:
+        line.send("need", files=listing, most_bytes=self.job.target.cache_bytes)
+        needed = self._answer(line, "needed")
+        self.tell_room(needed["room"])
+        if needed["room"]["kept_bytes"] > self.job.target.cache_bytes:
+            needs, most = size(needed["room"]["kept_bytes"]), size(self.job.target.cache_bytes)
+            self.tell(
+                Note(self.name, f"this run alone needs {needs}, which stays: more than cache in targets.toml, {most}")
+            )
+        missing = [files[path] for path in needed["missing"]]
+        total, free = sum(file.size for file in missing), needed["room"]["free_bytes"]
+        if total > free:
             raise TargetError(
                 f"{self.name}: the disk is full: {size(total)} to send, {size(free)} free",
                 next=f"ssh {self.job.target.ssh} df -h" if self.job.target.ssh else "df -h",
@@ -305,6 +309,17 @@ class _Work:
             if attempt < 3:
                 self.tell(Note(self.name, f"{len(missing)} files arrived damaged; sending them again"))
         raise TargetError(f"{self.name}: {missing[0].path} arrived damaged three times", transient=True)
+
+    def tell_room(self, room: Mapping[str, int]) -> None:
+        """Tell what the cache over there gave up, if anything."""
+        if room["removed_bytes"]:
+            held = f"{size(room['kept_bytes'])} of {size(self.job.target.cache_bytes)}"
+            self.tell(
+                Note(
+                    self.name,
+                    f"its cache gave up {size(room['removed_bytes'])}, the least recently used: it now holds {held}",
+                )
+            )
 
     def _send(self, line: Line, files: list[BundleFile]) -> list[BundleFile]:
         """Send files; returns those that arrived damaged."""
@@ -353,6 +368,7 @@ class _Work:
             if event.name == "trouble":
                 raise self._board_trouble(event)
             if event.name == "ended":
+                self.tell_room(event["room"])
                 watch.ended(event)
                 return
             watch.take(event)

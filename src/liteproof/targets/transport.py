@@ -35,7 +35,7 @@ from typing import Any, Self
 
 from liteproof.errors import TargetError
 from liteproof.plan import Target
-from liteproof.targets import guard, survey
+from liteproof.targets import cache, guard, survey
 from liteproof.targets.events import Event, Reader
 
 CONNECT_S = 20.0
@@ -45,7 +45,7 @@ GOODBYE_S = 15.0
 FROZEN_S = 30.0  # without a sign of life; the guard gives one every two seconds
 _TAIL = 4000
 
-# What is read first at the other end: two programs, by their names and sizes, then they themselves.
+# What is read first at the other end: programs, by their names and sizes, then they themselves.
 _BOOTSTRAP = """\
 import sys
 sys.path[:] = [p for p in sys.path if p]
@@ -159,7 +159,8 @@ class Line:
         self._reader = Reader(self._marker)
         self._folder = Path(tempfile.mkdtemp(prefix="liteproof-"))
         programs = [
-            (module.__name__, zlib.compress(Path(str(module.__file__)).read_bytes())) for module in (survey, guard)
+            (module.__name__, zlib.compress(Path(str(module.__file__)).read_bytes()))
+            for module in (survey, cache, guard)
         ]
         bootstrap = _BOOTSTRAP.format(programs=[(name, len(text)) for name, text in programs], marker=self._marker)
         try:
