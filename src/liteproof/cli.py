@@ -99,6 +99,7 @@ def _add_init(commands: _Commands) -> None:
     command.add_argument(
         "--seed", type=int, default=0, metavar="N", help="which samples are set aside for calibration (default: 0)"
     )
+    command.add_argument("--trust", action="store_true", help="the source may run code of its own (Lambda layers)")
     command.add_argument("--force", action="store_true", help="replace files that are there")
     command.set_defaults(run=_init)
 
@@ -107,7 +108,15 @@ def _init(options: argparse.Namespace) -> int:
     from liteproof.init import model, repository
 
     root = Path()
-    request = model.Request(options.source, options.data, options.name, options.labels, options.seed, options.force)
+    request = model.Request(
+        source=options.source,
+        data=options.data,
+        name=options.name,
+        labels=options.labels,
+        seed=options.seed,
+        force=options.force,
+        trust=options.trust,
+    )
     made = model.make(request, root)
     for name in made.written:
         print(f"written    {made.folder / name}")

@@ -153,6 +153,20 @@ def test_without_data_the_missing_step_is_told_with_the_shape(own, capsys):
     assert "liteproof init eyes.h5 --data data.npz" in told
 
 
+def test_code_in_the_source_is_trusted_by_a_word(own, capsys):
+    doubled = layer("Lambda", "twice", "in", function=["4wEAAA==", None, None], function_type="lambda")
+    out = layer("Dense", "out", "flat", units=3, activation="softmax")
+    write_h5(own / "net.h5", functional(doubled, layer("Flatten", "flat", "twice"), out, output="out"), [])
+    x = np.random.default_rng(0).normal(size=(300, 8, 8, 1)).astype(np.float32)
+    np.savez("net.npz", x=x)
+    assert init("net.h5", "--data", "net.npz") == 4
+    told = capsys.readouterr().err
+    assert "Lambda layer 'twice'" in told
+    assert "next:     liteproof init net.h5 --data net.npz --trust" in told
+    assert init("net.h5", "--data", "net.npz", "--trust") == 0
+    assert tomllib.loads((own / "models/net/model.toml").read_text())["model"]["trust"] is True
+
+
 def test_too_few_samples_are_told_before_they_are_judged(own, capsys):
     x, y = samples(60, seed=5)
     np.savez(own / "few.npz", x=x, y=y)

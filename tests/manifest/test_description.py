@@ -91,6 +91,30 @@ def functional(*layers, output):
             },
             Output((None, 5), "softmax"),
         ),
+        *(
+            (
+                {
+                    "class_name": "Sequential",
+                    "config": {
+                        "layers": [
+                            layer("InputLayer", "in", batch_input_shape=[None, 6, 4], dtype="float32"),
+                            layer(
+                                "Bidirectional",
+                                "both",
+                                merge_mode=merged,
+                                layer=layer("LSTM", "l", units=6, **returned),
+                            ),
+                        ]
+                    },
+                },
+                Output(shape, "linear"),
+            )
+            for merged, returned, shape in (
+                ("concat", {}, (None, 12)),
+                ("sum", {}, (None, 6)),
+                ("concat", {"return_sequences": True}, (None, 6, 12)),
+            )
+        ),
     ],
 )
 def test_what_keras_2_wrote(tmp_path, config, expected):

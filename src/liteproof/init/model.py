@@ -81,6 +81,7 @@ class Request:
         labels: A file of class names; None: one that lies beside the source.
         seed: Which samples are set aside for calibration.
         force: Whether files that are there may be replaced.
+        trust: Whether the source may carry code of its own, which loading it runs.
     """
 
     source: Path
@@ -89,6 +90,7 @@ class Request:
     labels: Path | None = None
     seed: int = 0
     force: bool = False
+    trust: bool = False
 
 
 @dataclass(frozen=True)
@@ -240,7 +242,7 @@ def _made(
         if labels:
             (made / _LABELS).write_text("\n".join(labels) + "\n", encoding="utf-8")
         _copy(request.source, made / request.source.name)
-        _read_back(made, folder)
+        _read_back(made, folder, request)
         return Made(folder, _put(made, folder, request), notes)
 
 
@@ -253,13 +255,18 @@ def _order_of(texts: tuple[str, ...], named: tuple[str, ...] | None) -> tuple[st
     return (f"y holds text: classes were numbered in alphabetical order ({listed(texts)}); another: --labels FILE",)
 
 
-def _read_back(made: Path, folder: Path) -> None:
+def _read_back(made: Path, folder: Path, request: Request) -> None:
     """Read it as a run will; what is wrong is told of the place where it would lie."""
     try:
         load_plan([made], root=made.parent, store=Store.default())
     except UsageError as error:
-        where = error.where.replace(shown(made), shown(folder))
-        raise UsageError(error.found, expected=error.expected, where=where, next=error.next) from error
+        where, cure = error.where.replace(shown(made), shown(folder)), error.next
+        if "trust = true" in cure:  # there is no manifest yet that it could be added to
+            where = shown(request.source)
+            cure = (
+                f"liteproof init {where} --data {shown(request.data or Path('FILE'))} --trust, if you know who made it"
+            )
+        raise UsageError(error.found, expected=error.expected, where=where, next=cure) from error
 
 
 def _given(data: Path, request: Request, described: Description) -> Given:
@@ -308,6 +315,7 @@ def _draft(
         task=task.name,
         outputs=task.outputs,
         labels=_LABELS if labels else None,
+        trust=request.trust,
         calibration=_CALIBRATION,
         variants={recipe: variants[recipe] for recipe in recipes},
         budgets={"": shared, **budgets},

@@ -28,7 +28,8 @@ Shape = tuple[int | None, ...]
 
 # Where Keras files keep what is no weight of the network.
 _NO_WEIGHTS = ("optimizer", "optimizer_weights", "metrics", "seed_generator", "compile_metrics")
-_FLAT = frozenset({"Flatten", "LSTM", "GRU", "SimpleRNN"})
+_RECURRENT = frozenset({"LSTM", "GRU", "SimpleRNN"})
+_FLAT = frozenset({"Flatten", *_RECURRENT})
 _ACTIVATIONS = {"Softmax": "softmax", "ReLU": "relu", "LeakyReLU": "leaky_relu"}
 # What leaves an activation's values what they were.
 _TRANSPARENT = frozenset({"Dropout", "Flatten", "Reshape", "Identity"})
@@ -318,12 +319,16 @@ def _activation(config: Any) -> str | None:
 
 def _shape_after(kind: str, config: Any, shape: Shape | None) -> Shape | None:
     """The shape behind a layer; of other sizes than a vector's only the number of axes is followed."""
+    if kind == "Bidirectional":
+        return _both_ways(config, shape)
     if kind == "Dense":
         return (*shape[:-1], int(config["units"])) if shape else None
     if kind == "Reshape":
         return (None, *(None if size == -1 else int(size) for size in config["target_shape"]))
     if kind.startswith("Global") or (kind in _FLAT and not config.get("return_sequences")):
         return (shape[0] if shape else None, config.get("units"))
+    if kind in _RECURRENT and shape:
+        return (*shape[:-1], config.get("units"))
     if kind == "Embedding":
         return (*shape, int(config["output_dim"])) if shape else None
     if kind.startswith(("Conv", "SeparableConv")) and shape:
@@ -331,6 +336,15 @@ def _shape_after(kind: str, config: Any, shape: Shape | None) -> Shape | None:
     if kind.endswith(("Pooling1D", "Pooling2D", "Pooling3D")) and shape:
         return (shape[0], *(None for _ in shape[1:-1]), shape[-1])
     return shape
+
+
+def _both_ways(config: Any, shape: Shape | None) -> Shape | None:
+    """Behind a layer that reads a sequence from both ends: two of its layer's outputs, side by side or merged."""
+    layer = config["layer"]
+    inner = _shape_after(layer["class_name"], layer["config"], shape)
+    if inner is None or inner[-1] is None or config.get("merge_mode", "concat") != "concat":
+        return inner
+    return (*inner[:-1], 2 * inner[-1])
 
 
 # -- .tflite ----------------------------------------------------------------------------------------------------------

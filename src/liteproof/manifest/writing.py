@@ -43,6 +43,7 @@ class Draft:
         task: "classification", "binary" or "regression".
         outputs: "probabilities" or "logits"; None: left out.
         labels: The file of labels; None: left out.
+        trust: Whether the source may carry code of its own.
         evaluation: The evaluation set.
         calibration: The calibration set; None: left out.
         variants: Recipes, each with a remark.
@@ -57,6 +58,7 @@ class Draft:
     task: str
     outputs: str | None = None
     labels: str | None = None
+    trust: bool = False
     evaluation: str = "evaluation.npz"
     calibration: str | None = None
     variants: Mapping[str, str] = field(default_factory=dict)
@@ -82,6 +84,7 @@ def manifest_text(draft: Draft) -> str:
     lines = [f"# {draft.name}: what is under acceptance (docs: manifest.md)."]
     lines += [f"# {line}" for line in draft.head]
     lines += ["", "[model]", *_keys(draft, "task", "source", "labels", "outputs")]
+    lines += [_remarked("trust = true", "the source carries code, which loading it runs")] if draft.trust else []
     lines += ["", "[data]", *_keys(draft, "evaluation", "calibration"), ""]
     lines += [_remarked(f"[variants.{recipe}]", remark) for recipe, remark in draft.variants.items()]
     for table, limits in draft.budgets.items():
