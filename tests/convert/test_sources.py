@@ -64,3 +64,13 @@ def test_mixed_precision_is_named_not_its_operators(keras, tmp_path):
         converted(in_half_precision(keras), tmp_path)
     assert "policy float32" in refused.value.next
     assert "select_tf_ops" not in refused.value.next
+
+
+@pytest.mark.parametrize("activation", ["swish", "hard_silu", "gelu", "mish"])
+def test_activations_are_exported_whatever_their_gradient(keras, tmp_path, activation):
+    """EfficientNet's swish is one that TensorFlow gives a gradient; no SavedModel need hold it."""
+    values = keras.layers.Input((8, 8, 3))
+    model = keras.Model(values, keras.layers.Conv2D(4, 3, activation=activation)(values))
+    sample = np.random.default_rng(0).normal(size=(1, 8, 8, 3)).astype(np.float32)
+    (answered,) = open_session(converted(model, tmp_path)).predict(sample)
+    np.testing.assert_allclose(answered, model.predict(sample, verbose=0), atol=1e-5)

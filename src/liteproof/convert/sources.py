@@ -81,7 +81,9 @@ def export(source: Source, folder: Path) -> None:
     serve = tf.function(lambda **values: _named(function(**values), source.outputs), autograph=False)
     specs = {given.name: tf.TensorSpec(given.shape, given.dtype, given.name) for given in source.inputs}
     module.function = function
-    tf.saved_model.save(module, str(folder), signatures=serve.get_concrete_function(**specs))
+    # Nobody trains what is exported, and swish has a gradient of its own, which cannot be saved of a frozen function.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(folder), serve.get_concrete_function(**specs), options)
     (folder / _INPUTS).write_bytes(msgspec.json.encode(source.inputs))
 
 
