@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from liteproof.arrays import Writer
@@ -57,14 +57,17 @@ _CALLED: tuple[tuple[Any, str, str], ...] = (
 )
 
 
-@dataclass(frozen=True)
-class Span:
-    """A part from one reading of the clock to another, `inside` a session's predict or not."""
+class Span(NamedTuple):
+    """A part from one reading of the clock to another, `inside` a session's predict or not; processor time of invoke.
+
+    Some four thousand are taken in half a second, and each counts as time outside invoke: hence no more than a tuple.
+    """
 
     part: str
     started: float
     ended: float
     inside: bool = False
+    cpu: float = 0.0
 
 
 @dataclass
@@ -75,16 +78,16 @@ class Watched:
         spans: Of every part, in all threads.
         sessions: How many were at work.
         wall: Of the whole.
-        invoke_cpu: Processor time inside invoke.
         cpu: Processor time of this process and its children.
+        cpu_share: Of it, inside invoke.
         shares: Of sessions × wall, by part.
     """
 
     spans: list[Span] = field(default_factory=list)
     sessions: int = 0
     wall: float = 0.0
-    invoke_cpu: float = 0.0
     cpu: float = 0.0
+    cpu_share: float = 0.0
     shares: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -116,11 +119,12 @@ def watched() -> Iterator[Watched]:
 
         return call
 
-    def counted(run: Callable[[], None]) -> Callable[[], None]:
+    def run_timed(run: Callable[[], None]) -> Callable[[], None]:
         def call() -> None:
-            started = time.thread_time()
+            cpu, started = time.thread_time(), time.perf_counter()
             run()
-            found.invoke_cpu += time.thread_time() - started
+            ended = time.perf_counter()
+            found.spans.append(Span(INVOKE, started, ended, True, time.thread_time() - cpu))
 
         return call
 
@@ -129,7 +133,7 @@ def watched() -> Iterator[Watched]:
     def graph_of(*arguments: Any) -> runtime._Graph:
         graph = plain(*arguments)
         ends = {"set": timed(FEEDING, graph.set), "get": timed(FETCHING, graph.get)}
-        return dataclasses.replace(graph, run=timed(INVOKE, counted(graph.run)), **ends)
+        return dataclasses.replace(graph, run=run_timed(graph.run), **ends)
 
     with ExitStack() as stack:
         stack.enter_context(patch.object(runtime, "_graph_of", graph_of))
@@ -140,6 +144,7 @@ def watched() -> Iterator[Watched]:
         yield found
         ended = time.perf_counter()
     found.wall, found.cpu = ended - started, _cpu() - cpu
+    found.cpu_share = sum(span.cpu for span in found.spans) / found.cpu
     found.sessions = len(predicting)
     found.shares = shares(found.spans, started, ended, found.sessions)
 
