@@ -7,7 +7,7 @@ import flatbuffers
 import numpy as np
 import tflite as schema
 
-from tests.tflite.build import OperatorSpec, TensorSpec, build, bytes_of
+from tests.tflite.build import OperatorSpec, TensorSpec, build, bytes_of, conv_options
 
 DATA = Path(__file__).parent / "data"
 RUNTIMES = ("ai_edge_litert", "tflite_runtime")
@@ -67,6 +67,24 @@ def positives() -> bytes:
         [TensorSpec("x", (1, 3), "BOOL"), TensorSpec("places", (1, 2), "INT64", signature=(-1, 2))],
         [OperatorSpec("WHERE", (0,), (1,))],
     )
+
+
+def fully_convolutional(bias: float = 0.1) -> bytes:
+    """Three means over an image of any size, behind a convolution of 7 by 7: the 1 by 1 of its tables is refused."""
+    weights = np.random.default_rng(5).normal(0.05, 0.1, (3, 7, 7, 3)).astype(np.float32)
+    tensors = [
+        TensorSpec("image", (1, 1, 1, 3), signature=(-1, -1, -1, 3)),
+        TensorSpec("weights", (3, 7, 7, 3), data=weights.tobytes()),
+        TensorSpec("bias", (3,), data=bytes_of(bias, 0.2, 0.3)),
+        TensorSpec("filtered", (1, 1, 1, 3), signature=(-1, -1, -1, 3)),
+        TensorSpec("axes", (2,), "INT32", data=bytes_of(1, 2, dtype=np.int32)),
+        TensorSpec("means", (1, 3), signature=(-1, 3)),
+    ]
+    operators = [
+        OperatorSpec("CONV_2D", (0, 1, 2), (3,), options=conv_options),
+        OperatorSpec("MEAN", (3, 4), (5,), options=_table("ReducerOptions")),
+    ]
+    return build(tensors, operators)
 
 
 def large(megabytes: int) -> bytes:

@@ -26,12 +26,12 @@ from liteproof.measure.probe import (
 from liteproof.measure.tensors import TensorSpec
 from liteproof.measure.watched import End
 from tests.corpus.files import corpus
-from tests.measure.models import RUNTIMES, data, identity_like, large, quantizer
+from tests.measure.models import RUNTIMES, data, fully_convolutional, identity_like, large, quantizer
 from tests.measure.processes import descendants, gone
 
 each_runtime = pytest.mark.parametrize("name", RUNTIMES)
 
-REQUEST = Request("m.tflite", "tflite_runtime", 1, "default", None, None, None, 60.0)
+REQUEST = Request("m.tflite", "tflite_runtime", 1, "default", None, None, (), None, 60.0)
 
 # What an end means
 
@@ -139,6 +139,20 @@ def test_the_first_sample_of_a_file_is_fed(tmp_path):
     assert "gather index out of bounds" in outcome.reason
     with pytest.raises(UsageError, match="cannot read the samples"):
         probe(data("tokens_int8"), samples=data("tokens_int8"))
+
+
+@each_runtime
+def test_a_file_of_open_sizes_is_tried_at_those_that_it_is_told(name, tmp_path):
+    file = tmp_path / "open.tflite"
+    file.write_bytes(fully_convolutional())
+    assert probe(file, runtime=name, shapes=((1, 9, 9, 3),)).loads
+    for shapes in ((), ((1, 2, 2, 3),)):
+        outcome = probe(file, runtime=name, shapes=shapes)
+        assert (outcome.kind, outcome.phase) == ("refused", "allocate")
+        assert f"does not take inputs of shape {[1, 2, 2, 3] if shapes else [1, 1, 1, 3]} on {name}" in outcome.reason
+    outcome = probe(file, runtime=name, shapes=((1, 9, 9, 4),))
+    assert outcome.kind == "refused"
+    assert "is of shape [-1, -1, -1, 3] and cannot take [1, 9, 9, 4]" in outcome.reason
 
 
 @each_runtime

@@ -15,6 +15,7 @@ from tests.measure.models import (
     data,
     dequantizer,
     fixed_batch_of_four,
+    fully_convolutional,
     identity_like,
     overwritten,
     positives,
@@ -404,3 +405,49 @@ def test_tflite_runtime_after_tensorflow_is_refused_with_the_reason():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert "loaded TensorFlow before it" in done.stdout
+
+
+# Sizes that the file leaves open
+
+IMAGES = np.random.default_rng(4).uniform(size=(12, 11, 9, 3)).astype(np.float32)
+
+
+@each_runtime
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_open_sizes_are_those_of_the_samples(name, kernels):
+    opened = open_session(fully_convolutional(), runtime=name, kernels=kernels)
+    assert opened.inputs[0].shape_signature == (-1, -1, -1, 3)
+    (means,) = opened.predict(IMAGES)
+    assert means.shape == (12, 3)
+    assert means.min() >= 0
+    assert means.std() > 0
+    np.testing.assert_allclose(opened.predict(IMAGES, batch=4)[0], means, rtol=1e-5)
+    assert opened.batch == 4
+    # The means of an image's part are another matter than those of the whole, and asked of the same session.
+    (of_a_part,) = opened.predict(IMAGES[:, :7, :7])
+    assert of_a_part.shape == (12, 3)
+    assert not np.allclose(of_a_part, means)
+
+
+@each_runtime
+def test_samples_that_open_sizes_cannot_be_are_refused_and_the_session_lives_on(name):
+    opened = open_session(fully_convolutional(), runtime=name)
+    with pytest.raises(ModelError, match=rf"does not take inputs of shape \[1, 2, 2, 3\] on {name}"):
+        opened.predict(IMAGES[:, :2, :2])
+    with pytest.raises(ModelError, match=r"is of shape \[-1, -1, -1, 3\] and cannot take samples of shape \[9, 9, 4\]"):
+        opened.predict(np.zeros((2, 9, 9, 4), np.float32))
+    assert opened.predict(IMAGES)[0].shape == (12, 3)
+
+
+@each_runtime
+def test_what_a_file_of_open_sizes_hands_over_shows_once_it_is_fed(name):
+    opened = open_session(fully_convolutional(), runtime=name)
+    opened.predict(IMAGES[:1])
+    assert opened.hands_over
+
+
+@each_runtime
+def test_inner_tensors_of_open_sizes_can_be_read(name):
+    opened = open_session(fully_convolutional(), runtime=name, kernels="builtin", preserve_all_tensors=True)
+    opened.predict(IMAGES[:1])
+    assert opened.fetch_tensor(3).shape == (1, 3, 2, 3)

@@ -54,6 +54,19 @@ def takes(spec: TensorSpec, shape: tuple[int, ...]) -> bool:
     return shape == own or (bool(shape) and bool(own) and _fits(own[1:], shape[1:]))
 
 
+def one_inference(specs: Sequence[TensorSpec], arrays: Sequence[Array]) -> tuple[tuple[int, ...], ...]:
+    """Shapes of the inputs for one sample, or for the batch that an input is fixed to.
+
+    >>> spec = TensorSpec("x", shape=(1, 1, 6), dtype="float32", shape_signature=(-1, -1, 6))
+    >>> one_inference([spec], [np.zeros((300, 20, 6))])
+    ((1, 20, 6),)
+    """
+    return tuple(
+        (max(1, spec.shape[0]), *array.shape[1:]) if batched(spec, array) else array.shape[1:]
+        for spec, array in zip(specs, arrays, strict=True)
+    )
+
+
 def _fits(own: tuple[int, ...], given: tuple[int, ...]) -> bool:
     return len(own) == len(given) and all(size in (-1, other) for size, other in zip(own, given, strict=True))
 

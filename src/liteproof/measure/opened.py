@@ -15,14 +15,16 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from liteproof.errors import Unmeasured
+from liteproof.errors import ModelError, Unmeasured
 from liteproof.measure import remembered
+from liteproof.measure.batches import one_inference
 from liteproof.measure.cold_start import ColdStarts
 from liteproof.measure.evaluation import Evaluation, read_samples
 from liteproof.measure.machine import describe_machine, half_of_memory_mb
+from liteproof.measure.pairing import file_inputs
 from liteproof.measure.probe import Outcome, probe
 from liteproof.measure.runtime import Kernels, default_runtime
-from liteproof.measure.tensors import Array
+from liteproof.measure.tensors import Array, match
 from liteproof.plan import (
     Case,
     Delegate,
@@ -35,6 +37,7 @@ from liteproof.tflite.reader import Model as Flatbuffer
 from liteproof.tflite.reader import read_model
 
 T = TypeVar("T")
+Shapes = tuple[tuple[int, ...], ...]
 
 
 class Recent(Generic[T]):
@@ -66,6 +69,23 @@ def identity(target: Target, runtime: str, kernels: Kernels = "default") -> Mapp
     return found if delegate is None else {**found, "delegate": [delegate.library, dict(delegate.options)]}
 
 
+def open_shapes(flatbuffer: Callable[[], Flatbuffer], fed: Callable[[], Evaluation]) -> Shapes:
+    """Shapes of a file's inputs for one inference, as samples tell them; () where the file does so itself.
+
+    Args:
+        flatbuffer: Reads the file's tables.
+        fed: Opens the samples that the file is fed with; not called without need.
+
+    Raises:
+        ModelError, Unmeasured: The samples are not of this file's inputs.
+    """
+    try:
+        specs = file_inputs(flatbuffer())
+    except ModelError:  # broken: what the runtime makes of it is found out all the same
+        return ()
+    return one_inference(specs, match(specs, fed().x)) if any(spec.open_sized for spec in specs) else ()
+
+
 class Opened:
     """Opens what the cases of a run need, each once."""
 
@@ -78,7 +98,7 @@ class Opened:
         self._references: Recent[dict[str, Array]] = Recent(2)
         self._diagnoses: Recent[tuple[str, ...]] = Recent(16)
         self._machines: dict[str, Mapping[str, object]] = {}
-        self._outcomes: dict[tuple[str, str, int, Kernels], Outcome] = {}
+        self._outcomes: dict[tuple[str, str, int, Kernels, Shapes], Outcome] = {}
         self._cold_starts: dict[str, ColdStarts] = {}
         # On another target: where the store has the host's answers, by case and kind of kernels.
         self.host_answers: Mapping[str, Mapping[str, str]] = {}
@@ -116,20 +136,28 @@ class Opened:
         """
         return self._references.get(model.name, lambda: self._read_reference(model))
 
-    def probed(self, file: Entry, target: Target, kernels: Kernels = "default") -> Outcome:
-        """What became of a file that was tried in a process of its own; tried once for each runtime and its kernels."""
-        key = (file.sha256, self.runtime_of(target), target.threads, kernels)
+    def probed(self, file: Entry, target: Target, kernels: Kernels = "default", shapes: Shapes = ()) -> Outcome:
+        """What became of a file that was tried in a process of its own; tried once for each runtime and its kernels.
+
+        Args:
+            file: The `.tflite`.
+            target: Where.
+            kernels: Which kernels.
+            shapes: Of its inputs for one inference, where it leaves sizes open (`open_shapes`).
+        """
+        key = (file.sha256, self.runtime_of(target), target.threads, kernels, shapes)
         if key not in self._outcomes:
             self._outcomes[key] = remembered.outcome(
                 self.store,
                 file.sha256,
-                identity(target, key[1], kernels),
+                {**identity(target, key[1], kernels), **({"shapes": shapes} if shapes else {})},
                 lambda: probe(
                     file.path,
                     runtime=key[1],
                     threads=key[2],
                     kernels=kernels,
                     delegate=delegate_of(target, kernels),
+                    shapes=shapes,
                     timeout_s=float(os.environ.get("LITEPROOF_LOAD_TIMEOUT", 60.0)),
                     memory_limit_mb=int(os.environ.get("LITEPROOF_LOAD_MEMORY_MB", half_of_memory_mb())),
                 ),

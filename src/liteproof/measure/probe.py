@@ -95,6 +95,7 @@ class Request:
     kernels: Kernels
     delegate: Delegate | None
     samples: str | None
+    shapes: tuple[tuple[int, ...], ...]
     memory_limit_mb: int | None
     timeout_s: float
 
@@ -107,6 +108,7 @@ def probe(
     kernels: Kernels = "default",
     delegate: Delegate | None = None,
     samples: Path | None = None,
+    shapes: tuple[tuple[int, ...], ...] = (),
     timeout_s: float = 60.0,
     memory_limit_mb: int | None = None,
 ) -> Outcome:
@@ -119,6 +121,7 @@ def probe(
         kernels: Which kernels.
         delegate: A delegate library.
         samples: An `.npz` of inputs by name (or one array `x`), of which the first sample is fed; None: zeros.
+        shapes: Of the zeros for each input, in the order of the graph; (): its own, 1 where it leaves one open.
         timeout_s: Seconds for the file, and for the start of the runtime; then the process and its children are killed.
         memory_limit_mb: Most memory that it may allocate, the bare runtime included (60 to 80 MB without TensorFlow).
 
@@ -133,6 +136,7 @@ def probe(
         kernels=kernels,
         delegate=delegate,
         samples=None if samples is None else str(samples.absolute()),
+        shapes=shapes,
         memory_limit_mb=memory_limit_mb,
         timeout_s=timeout_s,
     )

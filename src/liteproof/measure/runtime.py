@@ -95,7 +95,7 @@ def open_session(
     signature: str | None = None,
     announce: Callable[[Phase], None] = lambda _phase: None,
 ) -> Session:
-    """Load a `.tflite` and allocate its tensors.
+    """Load a `.tflite` and allocate its tensors: at once, or where it leaves sizes open when samples tell them.
 
     Args:
         model: The file, or its bytes.
@@ -162,6 +162,8 @@ def _every_tensor_an_output(model: Path | bytes) -> tuple[bytes, int]:
 class Session:
     """A model, loaded and allocated. Not safe for use from several threads at once.
 
+    One of open sizes (`TensorSpec.open_sized`) is allocated when it is first fed.
+
     Attributes:
         runtime: Name and version of the runtime.
         inputs: In the order of the graph.
@@ -193,11 +195,12 @@ class Session:
         self._has_delegate = has_delegate
         self._own_outputs = outputs
         self.delegated: Delegated | None = None
-        self._graph = self._allocate({})
+        self._graph = self._allocate(())
         self.signatures: tuple[str, ...] = tuple(self._graph.interpreter.get_signature_list())
         self.inputs = self._graph.inputs
         self.outputs = in_source_order(self._graph.outputs)
-        self._shapes: tuple[Shape, ...] = tuple(spec.shape for spec in self.inputs)
+        # None while nothing is allocated.
+        self._shapes = None if _open_sized(self._graph.interpreter) else tuple(spec.shape for spec in self.inputs)
         self._settled: tuple[object, tuple[Array, ...]] = (None, ())
 
     def __repr__(self) -> str:
@@ -273,10 +276,10 @@ class Session:
         """
         before, self._graph = self._shapes, _NO_GRAPH
         try:
-            self._graph = self._allocate(dict(zip(self.inputs, shapes, strict=True)))
+            self._graph = self._allocate(shapes)
             self._shapes, self._settled = shapes, (None, ())
         except ModelError:
-            self._graph = self._allocate(dict(zip(self.inputs, before, strict=True)))
+            self._graph = self._allocate(before or ())
             raise
 
     def run(self) -> None:
@@ -299,7 +302,10 @@ class Session:
 
     @property
     def hands_over(self) -> bool:
-        """Whether a delegate, XNNPACK included, has any of the graph: if not, the built-in kernels run all of it."""
+        """Whether a delegate, XNNPACK included, has any of the graph: if not, the built-in kernels run all of it.
+
+        XNNPACK takes its part when the tensors are allocated: of a file of open sizes ask once it was fed.
+        """
         return any(node["op_name"] == "DELEGATE" for node in self._graph.interpreter._get_ops_details())
 
     def tensors(self) -> tuple[TensorSpec, ...]:
@@ -378,9 +384,11 @@ class Session:
             raise self._refused("fails in an inference", error) from error
         return [ungrouped(result, self.batch)[: len(codes[0])] for result in results]
 
-    def _allocate(self, shapes: Mapping[TensorSpec, Shape]) -> _Graph:
-        """A graph with its tensors allocated and its inputs of these shapes.
+    def _allocate(self, shapes: tuple[Shape, ...]) -> _Graph:
+        """A graph with its tensors allocated and its inputs of these shapes, if any; else of those that the file has.
 
+        A file of open sizes has none: convolutions and pooling refuse the 1 that stands for each, so that without
+        shapes its tensors are not allocated.
         Always in a fresh interpreter: one whose allocation was refused once can crash at the next.
         """
         try:
@@ -391,14 +399,15 @@ class Session:
                 # Before the tensors are allocated: then the runtime's default delegate takes of what is left.
                 self.delegated = delegated(interpreter._get_ops_details())
             if not self._signature or _runs_main_graph(interpreter, self._signature):
-                for spec, shape in shapes.items():
+                for spec, shape in zip(self.inputs if shapes else (), shapes, strict=True):
                     if shape != spec.shape:
                         interpreter.resize_tensor_input(spec.index, shape)
-            self._announce("allocate")
-            interpreter.allocate_tensors()
+            if shapes or not _open_sized(interpreter):
+                self._announce("allocate")
+                interpreter.allocate_tensors()
             return _graph_of(interpreter, self._signature, self._own_outputs)
         except _REFUSALS as error:
-            what = "does not take inputs of shape " + ", ".join(map(str, map(list, shapes.values())))
+            what = "does not take inputs of shape " + ", ".join(map(str, map(list, shapes)))
             raise self._refused(what if shapes else "does not load", error) from error
 
     def _refused(self, what: str, error: BaseException) -> ModelError:
@@ -461,6 +470,11 @@ def _signature_graph(interpreter: Any, signature: str) -> _Graph:
         run=lambda: results.update(runner(**content)),
         get=results.__getitem__,
     )
+
+
+def _open_sized(interpreter: Any) -> bool:
+    """Whether an input of the main graph leaves a size open beside the batch's."""
+    return any(_spec(details).open_sized for details in interpreter.get_input_details())
 
 
 def _runs_main_graph(interpreter: Any, signature: str) -> bool:

@@ -31,7 +31,7 @@ from liteproof.measure.case_files import CaseFiles
 from liteproof.measure.cold_start import ColdStarts, cold_starts, processes_for
 from liteproof.measure.decisions import decisions
 from liteproof.measure.evaluation import Evaluation
-from liteproof.measure.opened import Opened, Recent, delegate_of, identity
+from liteproof.measure.opened import Opened, Recent, delegate_of, identity, open_shapes
 from liteproof.measure.outputs import Codes
 from liteproof.measure.pairing import file_outputs, pair
 from liteproof.measure.probe import Outcome
@@ -108,7 +108,7 @@ class Subject(CaseFiles):
 
     def loads(self) -> Outcome:
         """Whether the file loads, allocates and answers, tried first in a process of its own."""
-        return self._opened.probed(self.file, self.target)
+        return self._probed()
 
     def open(self, kernels: Kernels = "default") -> Session:
         """A session on this target's runtime.
@@ -116,7 +116,7 @@ class Subject(CaseFiles):
         Raises:
             Unmeasured: if the file does not load; that is the failure of the check `loads`.
         """
-        outcome = self._opened.probed(self.file, self.target, kernels)
+        outcome = self._probed(kernels)
         if not outcome.loads:
             by = "" if kernels == "default" else f" by its {kernels} kernels"
             raise Unmeasured(f"{self.variant.name} does not load{by}: {outcome.reason}", where="see the check loads")
@@ -128,10 +128,18 @@ class Subject(CaseFiles):
         Raises:
             Unmeasured: if it does not load.
         """
-        outcome = self._opened.probed(self.float32, self.target)
+        outcome = self._float32_probed()
         if not outcome.loads:
             raise Unmeasured(f"the float32 variant does not load: {outcome.reason}")
         return self.open_file(self.float32.path)
+
+    def _probed(self, kernels: Kernels = "default") -> Outcome:
+        shapes = open_shapes(lambda: self.flatbuffer, lambda: self.inputs)
+        return self._opened.probed(self.file, self.target, kernels, shapes)
+
+    def _float32_probed(self, kernels: Kernels = "default") -> Outcome:
+        shapes = open_shapes(lambda: self.float32_flatbuffer, lambda: self.evaluation)
+        return self._opened.probed(self.float32, self.target, kernels, shapes)
 
     def open_file(self, path: Path, kernels: Kernels = "default") -> Session:
         """A session for a file that is known to load."""
@@ -336,7 +344,9 @@ class Subject(CaseFiles):
         return self.reference[chosen], self.outputs[chosen], builtin
 
     def _by_builtin_kernels(self, chosen: npt.NDArray[np.intp]) -> Iterator[tuple[Array, ...]]:
-        if not self.open().hands_over:  # what ships is these kernels already
+        session = self.open()
+        session.predict(self.inputs.at(chosen[:1]).x)  # allocates what has open sizes
+        if not session.hands_over:  # what ships is these kernels already
             return iter([tuple(array[chosen] for array in self._answers)])
         return self._infer(self.file, lambda: self.open("builtin"), len(chosen), self.inputs.at(chosen).feed)
 
@@ -347,7 +357,7 @@ class Subject(CaseFiles):
             return ()
         try:
             # Both files in a process of their own first: these are not the kernels that were tried before.
-            if not all(self._opened.probed(file, self.target, "builtin").loads for file in (self.float32, self.file)):
+            if not (self._float32_probed("builtin").loads and self._probed("builtin").loads):
                 return ()
             return remembered.drift(
                 self._opened.store,

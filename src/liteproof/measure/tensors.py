@@ -73,6 +73,11 @@ class TensorSpec:
         return self.zero_points[0] if self.quantized and len(self.zero_points) == 1 else 0
 
     @property
+    def open_sized(self) -> bool:
+        """Whether the file leaves a size open beside the batch's: a length, a height. Only samples tell it."""
+        return -1 in self.shape_signature[1:]
+
+    @property
     def plain_name(self) -> str:
         """The tensor's name without what the converter puts around it."""
         return re.sub(r":\d+$", "", self.name.removeprefix("serving_default_"))
