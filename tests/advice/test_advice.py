@@ -12,6 +12,7 @@ from liteproof.cli import main
 from liteproof.errors import LiteproofError, UsageError
 from tests.advice.test_edge_tpu import PRINTED, stand_in  # noqa: F401 - a fixture
 from tests.manifest.test_description import layer
+from tests.measure.models import fully_convolutional
 from tests.plugin.tiny import network, samples
 from tests.tflite.build import OperatorSpec, TensorSpec, build
 
@@ -87,6 +88,16 @@ def test_a_microcontroller_gets_int8_with_its_arena(tiny):
     assert small.convert == ()
     assert "RAM that a model may take" in small.answer
     assert "flash" in advise(tiny, Situation(DEVICES["microcontroller"], flash=1000)).answer
+
+
+def test_what_activations_take_is_not_made_up_where_sizes_are_open(tmp_path):
+    (tmp_path / "open.tflite").write_bytes(fully_convolutional())
+    micro = advise(tmp_path / "open.tflite", Situation(DEVICES["microcontroller"]))
+    assert micro.convert == ()
+    assert "the size of in_0 is open and TensorFlow Lite Micro takes fixed ones only" in micro.answer
+    assert not any("arena" in line for line in micro.sums)
+    board = advise(tmp_path / "open.tflite", Situation(DEVICES["pi4"]))
+    assert board.sums[1] == "while it answers: activations on top, not estimated: the size of in_0 is open"
 
 
 def test_an_operator_that_micro_lacks_is_named(tiny):

@@ -137,6 +137,11 @@ class _Known:
     def recipes(self) -> tuple[str, ...]:
         return tuple(one.recipe for one in self.estimates)
 
+    @property
+    def open_sized(self) -> tuple[str, ...]:
+        """The inputs that leave a size open beside the batch's: nobody knows what activations then take."""
+        return _open_sized(self.described)
+
 
 def advise(source: Path, situation: Situation, *, listener: Listener = lambda _: None) -> Advice:
     """Advice for a source on a device.
@@ -172,7 +177,12 @@ def _found_out(source: Path, kind: str, device: Device, listener: Listener) -> _
             why = why_not(error)
     network = facts(graph) if graph else of_description(described)
     recipes = tuple(r for r in _ORDER if kind != "tflite" or r == "float32" or "litert" in RECIPES[r].toolchains)
-    return _Known(source, described, network, graph, estimates(network, recipes, graph), why)
+    of_known_size = None if _open_sized(described) else graph
+    return _Known(source, described, network, graph, estimates(network, recipes, of_known_size), why)
+
+
+def _open_sized(described: Description) -> tuple[str, ...]:
+    return tuple(one.name for one in described.inputs or () if None in one.shape[1:])
 
 
 # -- computers --------------------------------------------------------------------------------------------------------
@@ -261,7 +271,10 @@ def _sums(known: _Known, device: Device) -> tuple[str, ...]:
         f"+ weights laid out for the kernels {size_text(4 * parameters)}"
     )
     lines = [f"float32 .tflite by LiteRT, estimated: {parts} = {size_text(idle)} idle"]
-    if known.graph:
+    if known.open_sized:
+        names = ", ".join(known.open_sized)
+        lines.append(f"while it answers: activations on top, not estimated: the size of {names} is open")
+    elif known.graph:
         lines.append(f"while it answers, estimated: {size_text((one.memory or idle) - idle)} more for activations")
     else:
         lines.append("while it answers: activations on top, not estimated without the graph (give the float32 .tflite)")
@@ -313,10 +326,10 @@ def _for_microcontroller(known: _Known, situation: Situation, listener: Listener
 
 
 def _micro_sums(known: _Known, situation: Situation) -> tuple[int | None, tuple[str, ...]]:
-    """What the tensor arena needs (None without the graph), and how that and the file's size come about."""
+    """What the tensor arena needs (None without the graph or its sizes), and how that and the file's come about."""
     taken, flash = known.estimate("int8").file, situation.storage or 0
     file = f"int8 file, estimated: {size_text(taken)} of {size_text(flash)} flash"
-    if known.graph is None:
+    if known.graph is None or known.open_sized:
         return None, (file,)
     activations, own = micro_arena(known.graph)
     needs = activations + own
@@ -335,14 +348,17 @@ def _micro_trouble(known: _Known, situation: Situation, flash: int, needs: int |
             f"the int8 file, an estimated {size_text(file)}, leaves too little of "
             f"{size_text(situation.storage or 0)} flash to the program"
         )
-    if needs is None:
-        return
-    if needs > situation.room:
+    if known.open_sized:
+        yield (
+            f"the size of {', '.join(known.open_sized)} is open and TensorFlow Lite Micro takes fixed ones only: "
+            "fix it in the source, keras.Input((128, 6), batch_size=1)"
+        )
+    if needs is not None and needs > situation.room:
         yield (
             f"the arena, an estimated {size_text(needs)}, is more than the {size_text(situation.room)} of "
             f"{size_text(situation.memory)} RAM that a model may take"
         )
-    if unknown := unknown_to_micro(operator.name for operator in known.network.operators):
+    if known.graph and (unknown := unknown_to_micro(operator.name for operator in known.network.operators)):
         yield f"TensorFlow Lite Micro has no kernel for {', '.join(sorted(unknown))}"
 
 
