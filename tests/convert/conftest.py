@@ -26,6 +26,7 @@ def sources(tmp_path_factory):
     _save_images(keras, folder)
     _save_two_inputs(keras, folder)
     _save_with_code(keras, folder)
+    _save_of_open_length(keras, folder)
     (folder / "broken.keras").write_bytes((folder / "image.keras").read_bytes()[:2000])
     (folder / "broken.h5").write_bytes((folder / "image.h5").read_bytes()[:2000])
     (folder / "no_model.h5").write_text("hello")
@@ -33,6 +34,20 @@ def sources(tmp_path_factory):
     damaged.mkdir()
     (damaged / "saved_model.pb").write_bytes(b"junk" * 50)
     return folder
+
+
+def _save_of_open_length(keras, folder):
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((None, 6), name="motion"),
+            layers.Conv1D(8, 5, activation="relu"),
+            layers.Conv1D(8, 3, activation="relu"),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(CLASSES, activation="softmax"),
+        ]
+    )
+    model.save(folder / "sequence.keras")
 
 
 def _save_images(keras, folder):

@@ -1,5 +1,7 @@
 """Whole conversions in worker processes of their own."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,8 @@ from liteproof.convert.conversion import missing, prepare
 from liteproof.errors import UsageError
 from liteproof.manifest.resolve import load_plan
 from liteproof.measure.runtime import open_session
+from liteproof.measure.subject import Bench
+from liteproof.plan import Target
 from liteproof.store import Store
 
 from . import plans
@@ -94,3 +98,29 @@ def test_custom_layers_of_a_manifest_in_safe_mode(sources, store, tmp_path):
     np.testing.assert_allclose(outputs, 2 * values.reshape(12, -1), rtol=1e-6)
     with pytest.raises(UsageError, match="--no-code"):
         load_plan([tmp_path / "models"], root=tmp_path, store=store, no_code=True)
+
+
+def test_sequences_of_any_length_are_judged_at_that_of_the_samples(sources, store, tmp_path):
+    folder = tmp_path / "models" / "sequence"
+    folder.mkdir(parents=True)
+    (folder / "sequence.keras").write_bytes((sources / "sequence.keras").read_bytes())
+    values = np.random.default_rng(0).normal(size=(90, 20, 6)).astype(np.float32)
+    np.savez(folder / "evaluation.npz", x=values[:70])
+    np.savez(folder / "calibration.npz", x=values[70:])
+    (folder / "model.toml").write_text(
+        '[model]\ntask = "classification"\nsource = "sequence.keras"\n'
+        '[data]\nevaluation = "evaluation.npz"\ncalibration = "calibration.npz"\n'
+        "[variants.float32]\n[variants.int8]\n[variants.dynamic_range]\n"
+    )
+    plan = load_plan([folder], root=tmp_path, store=store)
+    prepare(plan, store)
+    for case in plan.cases():
+        for runtime in ("tflite_runtime", "ai_edge_litert"):
+            subject = Bench(store).subject(replace(case, target=Target("host", runtime=runtime)))
+            assert subject.loads().loads, subject.loads().reason
+        (end,) = subject.facts.inputs
+        assert end.shape == (-1, -1, 6)
+        np.testing.assert_allclose(subject.outputs, subject.reference, atol=0.05)
+        places = [found.place for found in subject.activation_ranges("calibration")]
+        assert ("CONV_2D #1" in places) == (case.variant.name == "int8")
+        assert (len(subject.drift) > 5) == (case.variant.name != "float32")
