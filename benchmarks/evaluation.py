@@ -302,7 +302,7 @@ def large_model(scratch: Path, width: int) -> None:
     (folder / "model.toml").write_text(regression + "[variants.float32]\n[variants.dynamic_range]\n", encoding="utf-8")
     size = (folder / "source.tflite").stat().st_size / (1 << 20)
     peak = gate(folder, "-k", UNTIMED)[1]
-    print(f"A network of {size:.0f} MB with its dynamic-range variant: {peak:.0f} MB, {peak / size:.2f} × its size, ")
+    print(f"A network of {size:.0f} MB with its dynamic-range variant: {peak:.0f} MB, {peak / size:.2f} × its size,")
     print("pytest, numpy and the runtime included (asked for: 3 × and the runtime).\n")
 
 
