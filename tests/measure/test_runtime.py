@@ -1,3 +1,4 @@
+import dataclasses
 import importlib
 import subprocess
 import sys
@@ -451,3 +452,15 @@ def test_inner_tensors_of_open_sizes_can_be_read(name):
     opened = open_session(fully_convolutional(), runtime=name, kernels="builtin", preserve_all_tensors=True)
     opened.predict(IMAGES[:1])
     assert opened.fetch_tensor(3).shape == (1, 3, 2, 3)
+
+
+def test_where_operators_have_no_readable_name_a_delegate_may_have_some(monkeypatch):
+    """A flipped bit in an operator's name: the runtime raises an error on listing what it has loaded."""
+
+    class Unnamed:
+        def _get_ops_details(self):
+            return b"\xff".decode()
+
+    session = open_session(data("dense_int8"))
+    monkeypatch.setattr(session, "_graph", dataclasses.replace(session._graph, interpreter=Unnamed()))
+    assert session.hands_over

@@ -291,10 +291,9 @@ class Subject(CaseFiles):
 
     def rerun(self) -> dict[str, tuple[Array, Array]]:
         """Each output of evaluation samples, and what a second session says, fed them in the opposite order."""
-        chosen = self.evaluation.evenly(RERUN)
-        return {o.name: (o.values[chosen], self._backwards[o.name]) for o in self.every_output}
+        chosen, again = self.evaluation.evenly(RERUN), self._backwards()
+        return {output.name: (output.values[chosen], again[output.name]) for output in self.every_output}
 
-    @cached_property
     def _backwards(self) -> dict[str, Array]:
         """What a second session says of evaluation samples, fed them one by one from the last to the first."""
         chosen = self.inputs.evenly(RERUN)
@@ -324,10 +323,9 @@ class Subject(CaseFiles):
             infer,
         )
         batch = int(batches[0])
-        # Beside what the second session says, not `outputs`: they may be a batch's.
+        alone = self._backwards()  # not `outputs`: they may be a batch's
         return {
-            name: (self._backwards[name], array, batch, self.codes_of(name))
-            for name, array in self._by_name(together).items()
+            name: (alone[name], array, batch, self.codes_of(name)) for name, array in self._by_name(together).items()
         }
 
     @cached_property
