@@ -13,7 +13,7 @@ files (`liteproof.measure.case_files`). Nothing is loaded or computed before a s
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -176,13 +176,18 @@ class Subject(CaseFiles):
     @cached_property
     def _answers(self) -> tuple[Array, ...]:
         """The variant's outputs on the evaluation set, in the file's order."""
-        return remembered.answers(
-            self._opened.store,
-            self.file.sha256,
+        return self._remembered(
+            self.file,
             self._fed_with,
-            identity(self.target, self.runtime_name),
             lambda: self._infer(self.file, self.open, len(self.inputs), self.inputs.feed, self._batch),
         )
+
+    def _remembered(
+        self, file: Entry, fed_with: str, infer: Callable[[], Iterable[tuple[Array, ...]]], kernels: Kernels = "default"
+    ) -> tuple[Array, ...]:
+        """What a file answers on this target, by its kernels of one kind: as `remembered.answers`."""
+        ran_on = identity(self.target, self.runtime_name, kernels)
+        return remembered.answers(self._opened.store, file.sha256, fed_with, ran_on, infer)
 
     def _infer(
         self,
@@ -236,20 +241,13 @@ class Subject(CaseFiles):
             batch = self._batch_of(file, self.float32_flatbuffer, self.open_float32, fed, fed_with)
             return self._infer(file, self.open_float32, len(fed), fed.feed, batch)
 
-        ran_on = identity(self.target, self.runtime_name)
-        return remembered.answers(self._opened.store, file.sha256, fed_with, ran_on, infer)
+        return self._remembered(file, fed_with, infer)
 
     @property
     def _float32_on_calibration(self) -> dict[str, Array]:
         """Each output of the float32 `.tflite` on the calibration set, by the source's name."""
         samples, sha256 = self._set("calibration")
-        answered = remembered.answers(
-            self._opened.store,
-            self.float32.sha256,
-            sha256,
-            identity(self.target, self.runtime_name),
-            lambda: [self.open_float32().predict(samples.x)],
-        )
+        answered = self._remembered(self.float32, sha256, lambda: [self.open_float32().predict(samples.x)])
         return self._float32_by_name(answered)
 
     def _float32_by_name(self, answers: Sequence[Array]) -> dict[str, Array]:
@@ -297,31 +295,22 @@ class Subject(CaseFiles):
     def _backwards(self) -> dict[str, Array]:
         """What a second session says of evaluation samples, fed them one by one from the last to the first."""
         chosen = self.inputs.evenly(RERUN)
-        answered = remembered.answers(
-            self._opened.store,
-            self.file.sha256,
+        answered = self._remembered(
+            self.file,
             f"{RERUN} of {self._fed_with}, backwards",
-            identity(self.target, self.runtime_name),
             lambda: [self.open().predict(self.inputs.at(chosen[::-1]).x)],
         )
         return {name: array[::-1] for name, array in self._by_name(answered).items()}
 
     def in_batches(self) -> dict[str, tuple[Array, Array, int, Codes | None]]:
         """Each output of evaluation samples one at a time and in batches, how many were in one, and its codes."""
-        chosen = self.inputs.at(self.inputs.evenly(RERUN)).x
 
         def infer() -> Iterator[tuple[Array, ...]]:
             session = self.open()
-            answered = session.predict(chosen, batch=BATCH)
+            answered = session.predict(self.inputs.at(self.inputs.evenly(RERUN)).x, batch=BATCH)
             yield (*answered, np.full(len(answered[0]), session.batch))
 
-        *together, batches = remembered.answers(
-            self._opened.store,
-            self.file.sha256,
-            f"{RERUN} of {self._fed_with}, by {BATCH}",
-            identity(self.target, self.runtime_name),
-            infer,
-        )
+        *together, batches = self._remembered(self.file, f"{RERUN} of {self._fed_with}, by {BATCH}", infer)
         batch = int(batches[0])
         alone = self._backwards()  # not `outputs`: they may be a batch's
         return {
@@ -332,13 +321,9 @@ class Subject(CaseFiles):
     def by_kernels(self) -> tuple[Array, Array, Array]:
         """Decisive outputs of evaluation samples: the source's, the default path's, the built-in kernels' alone."""
         chosen = self.evaluation.evenly(PATH)
-        builtin = remembered.answers(
-            self._opened.store,
-            self.file.sha256,
-            f"{PATH} of {self._fed_with}",
-            identity(self.target, self.runtime_name, "builtin"),
-            lambda: self._by_builtin_kernels(chosen),
-        )[self._places[self.decisive]]
+        fed_with = f"{PATH} of {self._fed_with}"
+        answered = self._remembered(self.file, fed_with, lambda: self._by_builtin_kernels(chosen), "builtin")
+        builtin = answered[self._places[self.decisive]]
         return self.reference[chosen], self.outputs[chosen], builtin
 
     def _by_builtin_kernels(self, chosen: npt.NDArray[np.intp]) -> Iterator[tuple[Array, ...]]:
@@ -509,11 +494,9 @@ class Subject(CaseFiles):
             quantized = zip(ours.inputs, ours.quantize_inputs(self.inputs.between(start, stop).x), strict=True)
             return {theirs[places[spec.key or spec.name]].name: decode(spec, array) for spec, array in quantized}
 
-        answered = remembered.answers(
-            self._opened.store,
-            twin.file.sha256,
+        answered = self._remembered(
+            twin.file,
             digest_of({"codes of": self.file.sha256, "fed with": self._fed_with}),
-            identity(self.target, self.runtime_name),
             lambda: twin._infer(twin.file, twin.open, len(self.inputs), codes, twin._batch),
         )
         expected = twin._by_name(answered)
